@@ -1,0 +1,1 @@
+//! The decide and apply kernel.
