@@ -1,0 +1,442 @@
+//! A table of the state: what is in use lives in memory, the rest behind it.
+//!
+//! Values are read through from a backing store and changed in memory only. What has changed is
+//! collected once for each flush, in its stored form; at the same time the table's part of the
+//! digest follows. Entries that are clean and were not used lately can be let go.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::sync::Arc;
+
+use rejoinder_model::{ConversationKey, HandleKey, LineKey, MessageKey, PersonId, ThreadId};
+use serde::{Serialize, de::DeserializeOwned};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+/// The version of the digest: changes when stored forms or its rule change.
+pub const DIGEST_VERSION: u32 = 1;
+
+/// Bytes that an entry takes in memory besides its value.
+const ENTRY_OVERHEAD: usize = 96;
+
+/// Where a table's entries lie when they are not in memory.
+pub trait Backing: Send + Sync {
+    /// The stored value of a key.
+    ///
+    /// # Errors
+    /// What the storage said.
+    fn get(&self, table: u8, key: &[u8]) -> Result<Option<Vec<u8>>, String>;
+
+    /// Up to `limit` stored entries with keys from `from` on, in key order.
+    ///
+    /// # Errors
+    /// What the storage said.
+    fn scan(&self, table: u8, from: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, String>;
+
+    /// Takes note that a read failed: the state can no longer be trusted, and its lane must stop.
+    fn failed(&self, what: String);
+}
+
+/// No store behind: all entries are in memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoBacking;
+
+impl Backing for NoBacking {
+    fn get(&self, _: u8, _: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        Ok(None)
+    }
+
+    fn scan(&self, _: u8, _: &[u8], _: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, String> {
+        Ok(Vec::new())
+    }
+
+    fn failed(&self, _: String) {}
+}
+
+/// A key of a table. Its bytes order as the keys do.
+pub trait TableKey: Clone + Eq + Ord + Hash + Send {
+    /// Appends the key's bytes.
+    fn encode(&self, to: &mut Vec<u8>);
+
+    /// The key of some bytes; `None` when they are none.
+    fn decode(bytes: &[u8]) -> Option<Self>;
+}
+
+macro_rules! number_key {
+    ($($type:ty: $number:ty),+) => {$(
+        impl TableKey for $type {
+            fn encode(&self, to: &mut Vec<u8>) {
+                to.extend_from_slice(&self.0.to_be_bytes());
+            }
+
+            fn decode(bytes: &[u8]) -> Option<Self> {
+                Some(Self(<$number>::from_be_bytes(bytes.try_into().ok()?)))
+            }
+        }
+    )+};
+}
+
+number_key!(MessageKey: u128, HandleKey: u128, ConversationKey: u128, LineKey: u128, ThreadId: u64, PersonId: u64);
+
+impl TableKey for u64 {
+    fn encode(&self, to: &mut Vec<u8>) {
+        to.extend_from_slice(&self.to_be_bytes());
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        Some(Self::from_be_bytes(bytes.try_into().ok()?))
+    }
+}
+
+impl<A: TableKey + FixedWidth, B: TableKey> TableKey for (A, B) {
+    fn encode(&self, to: &mut Vec<u8>) {
+        self.0.encode(to);
+        self.1.encode(to);
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (a, b) = bytes.split_at_checked(A::WIDTH)?;
+        Some((A::decode(a)?, B::decode(b)?))
+    }
+}
+
+/// A key whose bytes always have the same number, so that another can follow it.
+pub trait FixedWidth {
+    /// How many bytes.
+    const WIDTH: usize;
+}
+
+impl FixedWidth for u64 {
+    const WIDTH: usize = 8;
+}
+
+impl TableKey for String {
+    fn encode(&self, to: &mut Vec<u8>) {
+        to.extend_from_slice(self.as_bytes());
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        String::from_utf8(bytes.to_vec()).ok()
+    }
+}
+
+/// Keys are hashes or dense numbers already: folding their words is enough.
+#[derive(Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.write_u64(xxh3_64(bytes));
+    }
+
+    fn write_u8(&mut self, number: u8) {
+        self.write_u64(u64::from(number));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0.rotate_left(23) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_i64(&mut self, number: i64) {
+        self.write_u64(number.cast_unsigned());
+    }
+
+    fn write_u128(&mut self, number: u128) {
+        #[expect(clippy::cast_possible_truncation, reason = "the low word of a hash is a hash")]
+        self.write_u64(number as u64);
+    }
+}
+
+/// One change of a table, in stored form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The table's number, then the key's bytes.
+    pub key: Vec<u8>,
+    /// `None`: the entry is gone.
+    pub value: Option<Vec<u8>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Clean,
+    Dirty,
+    /// Collected, and not yet known to be stored.
+    Flushing,
+}
+
+struct Slot<V> {
+    value: Option<Arc<V>>,
+    /// What the entry adds to the digest in its last collected form; 0 for an absent one.
+    digest: u128,
+    bytes: u32,
+    phase: Phase,
+    used: bool,
+}
+
+/// What the shell does with every table alike.
+pub trait TableOps {
+    /// Collects what changed since the last time, in stored form, and brings the digest up to date.
+    fn collect(&mut self, changes: &mut Vec<Change>);
+    /// All that was collected is stored now.
+    fn flushed(&mut self);
+    /// The sum over all entries as of the last `collect`.
+    fn digest(&self) -> u128;
+    /// Sets the digest as it was stored.
+    fn restore_digest(&mut self, digest: u128);
+    /// About how many bytes of memory it holds.
+    fn memory(&self) -> usize;
+    /// Lets clean entries go that were not used since the last time.
+    fn evict(&mut self);
+    /// The table's number.
+    fn id(&self) -> u8;
+}
+
+/// A table from `K` to `V`.
+pub struct Table<K, V> {
+    id: u8,
+    slots: RefCell<HashMap<K, Slot<V>, BuildHasherDefault<KeyHasher>>>,
+    dirty: Vec<K>,
+    flushing: Vec<K>,
+    digest: u128,
+    bytes: usize,
+    backing: Arc<dyn Backing>,
+}
+
+impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
+    /// The table of number `id` in front of a store.
+    #[must_use]
+    pub fn new(id: u8, backing: Arc<dyn Backing>) -> Self {
+        Self {
+            id,
+            slots: RefCell::default(),
+            dirty: Vec::new(),
+            flushing: Vec::new(),
+            digest: 0,
+            bytes: 0,
+            backing,
+        }
+    }
+
+    /// The value of a key.
+    #[must_use]
+    pub fn get(&self, key: &K) -> Option<Arc<V>> {
+        if let Some(slot) = self.slots.borrow_mut().get_mut(key) {
+            slot.used = true;
+            return slot.value.clone();
+        }
+        let slot = self.load(key)?;
+        let value = slot.value.clone();
+        self.slots.borrow_mut().insert(key.clone(), slot);
+        value
+    }
+
+    /// Sets the value of a key.
+    pub fn put(&mut self, key: K, value: V) {
+        self.set(key, Some(Arc::new(value)));
+    }
+
+    /// Removes a key.
+    pub fn remove(&mut self, key: &K) {
+        if self.get(key).is_some() {
+            self.set(key.clone(), None);
+        }
+    }
+
+    /// Changes the value of a key in place; `false` when there is none.
+    pub fn update(&mut self, key: &K, change: impl FnOnce(&mut V)) -> bool {
+        if self.get(key).is_none() {
+            return false;
+        }
+        let slots = self.slots.get_mut();
+        let Some(Slot { value: Some(value), phase, .. }) = slots.get_mut(key) else {
+            return false;
+        };
+        change(Arc::make_mut(value));
+        if *phase != Phase::Dirty {
+            *phase = Phase::Dirty;
+            self.dirty.push(key.clone());
+        }
+        true
+    }
+
+    /// Up to `limit` entries with keys from `from` on, in key order, changed ones included.
+    #[must_use]
+    pub fn page(&self, from: &K, limit: usize) -> Vec<(K, Arc<V>)> {
+        let mut page = std::collections::BTreeMap::new();
+        let mut start = Vec::new();
+        from.encode(&mut start);
+        // Stored entries that memory says are gone or changed are passed over, so ask until enough.
+        let mut complete_to: Option<K> = None;
+        loop {
+            let stored = match self.backing.scan(self.id, &start, limit.max(1)) {
+                Ok(stored) => stored,
+                Err(what) => {
+                    self.backing.failed(what);
+                    return Vec::new();
+                }
+            };
+            let full = stored.len() >= limit.max(1);
+            let mut last = None;
+            for (bytes, _) in stored {
+                let Some(key) = K::decode(&bytes) else {
+                    self.backing.failed(format!("table {} has a key that is none", self.id));
+                    return Vec::new();
+                };
+                if let Some(value) = self.get(&key) {
+                    page.insert(key.clone(), value);
+                }
+                last = Some((bytes, key));
+            }
+            let Some((mut bytes, key)) = last.filter(|_| full) else { break };
+            if page.len() >= limit {
+                complete_to = Some(key);
+                break;
+            }
+            bytes.push(0);
+            start = bytes;
+        }
+        let slots = self.slots.borrow();
+        for key in self.dirty.iter().chain(&self.flushing) {
+            if key >= from && complete_to.as_ref().is_none_or(|to| key <= to) {
+                if let Some(value) = slots.get(key).and_then(|slot| slot.value.clone()) {
+                    page.insert(key.clone(), value);
+                }
+            }
+        }
+        page.into_iter().take(limit).collect()
+    }
+
+    fn set(&mut self, key: K, value: Option<Arc<V>>) {
+        let slots = self.slots.get_mut();
+        if let Some(slot) = slots.get_mut(&key) {
+            slot.value = value;
+            slot.used = true;
+            if slot.phase != Phase::Dirty {
+                slot.phase = Phase::Dirty;
+                self.dirty.push(key);
+            }
+            return;
+        }
+        // What is stored must be known, since the digest loses it.
+        let digest = self.load(&key).map_or(0, |slot| slot.digest);
+        let slot = Slot { value, digest, bytes: 0, phase: Phase::Dirty, used: true };
+        self.slots.get_mut().insert(key.clone(), slot);
+        self.dirty.push(key);
+    }
+
+    fn load(&self, key: &K) -> Option<Slot<V>> {
+        let mut bytes = Vec::with_capacity(24);
+        key.encode(&mut bytes);
+        let stored = match self.backing.get(self.id, &bytes) {
+            Ok(stored) => stored?,
+            Err(what) => {
+                self.backing.failed(what);
+                return None;
+            }
+        };
+        let Ok(value) = postcard::from_bytes(&stored) else {
+            self.backing.failed(format!("table {} has an entry that cannot be read", self.id));
+            return None;
+        };
+        Some(Slot {
+            value: Some(Arc::new(value)),
+            digest: entry_digest(self.id, &bytes, &stored),
+            bytes: u32::try_from(stored.len()).unwrap_or(u32::MAX),
+            phase: Phase::Clean,
+            used: true,
+        })
+    }
+}
+
+fn entry_digest(table: u8, key: &[u8], value: &[u8]) -> u128 {
+    let mut hasher = Xxh3::with_seed(u64::from(DIGEST_VERSION));
+    hasher.update(&[table]);
+    hasher.update(&(key.len() as u64).to_le_bytes());
+    hasher.update(key);
+    hasher.update(value);
+    // 0 stands for an absent entry.
+    hasher.digest128().max(1)
+}
+
+impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> TableOps for Table<K, V> {
+    fn collect(&mut self, changes: &mut Vec<Change>) {
+        let slots = self.slots.get_mut();
+        for key in self.dirty.drain(..) {
+            let Some(slot) = slots.get_mut(&key) else { continue };
+            if slot.phase != Phase::Dirty {
+                continue;
+            }
+            let mut bytes = Vec::with_capacity(24);
+            bytes.push(self.id);
+            key.encode(&mut bytes);
+            let value = slot.value.as_deref().and_then(|value| match postcard::to_stdvec(value) {
+                Ok(stored) => Some(stored),
+                Err(error) => {
+                    self.backing.failed(format!("table {}: {error}", self.id));
+                    None
+                }
+            });
+            let digest = value.as_ref().map_or(0, |value| entry_digest(self.id, &bytes[1..], value));
+            self.digest = self.digest.wrapping_sub(slot.digest).wrapping_add(digest);
+            slot.digest = digest;
+            let size = value.as_ref().map_or(0, |value| u32::try_from(value.len()).unwrap_or(u32::MAX));
+            self.bytes = self.bytes + size as usize - (slot.bytes as usize).min(self.bytes + size as usize);
+            slot.bytes = size;
+            slot.phase = Phase::Flushing;
+            changes.push(Change { key: bytes, value });
+            self.flushing.push(key);
+        }
+    }
+
+    fn flushed(&mut self) {
+        let slots = self.slots.get_mut();
+        for key in self.flushing.drain(..) {
+            let Some(slot) = slots.get_mut(&key) else { continue };
+            if slot.phase != Phase::Flushing {
+                continue;
+            }
+            if slot.value.is_none() {
+                slots.remove(&key);
+            } else {
+                slot.phase = Phase::Clean;
+            }
+        }
+    }
+
+    fn digest(&self) -> u128 {
+        self.digest
+    }
+
+    fn restore_digest(&mut self, digest: u128) {
+        self.digest = digest;
+    }
+
+    fn memory(&self) -> usize {
+        // A value in memory takes about three times its stored form.
+        let slots = self.slots.borrow();
+        slots.len() * (ENTRY_OVERHEAD + size_of::<K>() + size_of::<V>()) + 2 * self.bytes
+    }
+
+    fn evict(&mut self) {
+        let mut bytes = self.bytes;
+        self.slots.get_mut().retain(|_, slot| {
+            let keep = slot.phase != Phase::Clean || std::mem::take(&mut slot.used);
+            if !keep {
+                bytes = bytes.saturating_sub(slot.bytes as usize);
+            }
+            keep
+        });
+        self.bytes = bytes;
+    }
+
+    fn id(&self) -> u8 {
+        self.id
+    }
+}
+
+#[cfg(test)]
+mod tests;
