@@ -107,5 +107,5 @@ pub trait Job<S>: Send {
 /// An event of a workspace.
 #[must_use]
 pub fn event(workspace: &str, body: Body) -> Event {
-    Event { workspace: workspace.to_owned(), must_understand: false, body: Some(body) }
+    Event { workspace: workspace.to_owned(), body: Some(body), ..Event::default() }
 }

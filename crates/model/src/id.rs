@@ -102,6 +102,11 @@ id!(
     PersonId, "person", 'p'
 );
 
+id!(
+    /// A public conversation, numbered by threading.
+    ConversationId, "conversation", 'c'
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

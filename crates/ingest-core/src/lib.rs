@@ -1,0 +1,13 @@
+//! What is accepted, and as what: duplicates, edits and deletes in any order, who the company is,
+//! and the policies that a workspace publishes.
+
+mod accept;
+mod policy;
+mod state;
+
+pub use accept::{Arrival, Outcome, Revision, accept};
+pub use policy::{policy_published, policy_version};
+pub use state::{Accepted, Ingest, Workspace};
+
+#[cfg(test)]
+mod tests;

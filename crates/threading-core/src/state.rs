@@ -1,0 +1,204 @@
+//! The state of threading in one partition: its tables, and how they are read.
+
+use std::sync::Arc;
+
+use rejoinder_machine::{
+    Backing, Context, DueTimer, Failure, Own, Source, State, Table, TableVisitor, TimerKey, Timers, event,
+};
+use rejoinder_model::{ConversationKey, HandleKey, LineKey, MessageKey, Millis, PersonId, Service, ThreadId};
+use rejoinder_wire::event::{Event, event::Body};
+
+use crate::record::{Conversation, Handle, Message, Person, Request, Thread, Workspace};
+use crate::{apply, consider, life};
+
+/// Which timer of a thread: silence resolves it.
+pub(crate) const SILENCE: u8 = 1;
+/// Which timer of a thread: its hold ends.
+pub(crate) const HOLD: u8 = 2;
+
+/// Threads, persons and what finds them.
+pub struct Threading {
+    /// By name.
+    pub workspaces: Table<String, Workspace>,
+    /// By the outside's id.
+    pub messages: Table<MessageKey, Message>,
+    /// By the payload's conversation id.
+    pub conversation_keys: Table<ConversationKey, u64>,
+    /// By the number of their first message.
+    pub conversations: Table<u64, Conversation>,
+    /// Base thread of a handle in a conversation.
+    pub places: Table<(u64, HandleKey), u64>,
+    /// By the outside's id.
+    pub handles: Table<HandleKey, Handle>,
+    /// By number.
+    pub persons: Table<PersonId, Person>,
+    /// By number.
+    pub threads: Table<ThreadId, Thread>,
+    /// By day and key.
+    pub requests: Table<(u64, MessageKey), Request>,
+    pub(crate) timers: Timers,
+}
+
+impl Threading {
+    /// The workspace's policy and counts; the defaults for one not seen yet.
+    #[must_use]
+    pub fn workspace(&self, name: &str) -> Arc<Workspace> {
+        self.workspaces.get(&name.to_owned()).unwrap_or_default()
+    }
+
+    /// The thread that a base thread is part of today; `None` when it is dissolved or unknown.
+    #[must_use]
+    pub fn find(&self, base: u64) -> Option<(ThreadId, Arc<Thread>)> {
+        let mut id = ThreadId::from_wire(base)?;
+        loop {
+            let thread = self.threads.get(&id)?;
+            if thread.dissolved {
+                return None;
+            }
+            match ThreadId::from_wire(thread.into) {
+                None => return Some((id, thread)),
+                Some(into) => id = into,
+            }
+        }
+    }
+
+    /// The conversation that one is part of today.
+    #[must_use]
+    pub fn find_conversation(&self, mut number: u64) -> u64 {
+        while let Some(conversation) = self.conversations.get(&number) {
+            if conversation.into == 0 {
+                break;
+            }
+            number = conversation.into;
+        }
+        number
+    }
+
+    /// The person that one is today.
+    #[must_use]
+    pub fn find_person(&self, person: u64) -> Option<(PersonId, Arc<Person>)> {
+        let mut id = PersonId::from_wire(person)?;
+        loop {
+            let found = self.persons.get(&id)?;
+            match PersonId::from_wire(found.into) {
+                None => return Some((id, found)),
+                Some(into) => id = into,
+            }
+        }
+    }
+
+    /// The person of a handle, 0 when it is not known.
+    #[must_use]
+    pub fn person_of(&self, handle: Option<HandleKey>) -> u64 {
+        handle.and_then(|key| self.handles.get(&key)).map_or(0, |handle| handle.person)
+    }
+
+    /// The person of a thread, `None` while not known.
+    #[must_use]
+    pub fn thread_person(&self, thread: &Thread) -> Option<PersonId> {
+        PersonId::from_wire(self.person_of(thread.handle))
+    }
+
+    /// The handles that have a base thread in a conversation, and which.
+    #[must_use]
+    pub fn places_in(&self, conversation: u64) -> Vec<(HandleKey, u64)> {
+        let mut places = Vec::new();
+        let mut base = self.conversations.get(&conversation).map_or(0, |found| found.first);
+        while let Some(thread) = self.threads.get(&ThreadId(base)) {
+            if let Some(handle) = thread.handle {
+                if self.places.get(&(conversation, handle)).is_some_and(|place| *place == base) {
+                    places.push((handle, base));
+                }
+            }
+            base = thread.next_in_conversation;
+        }
+        places
+    }
+
+    /// Base threads of a handle with direct messages within `window` of `time`.
+    #[must_use]
+    pub fn near(&self, handle: HandleKey, line: LineKey, time: Millis, window: Millis) -> Vec<u64> {
+        let handle = self.handles.get(&handle);
+        let line = handle.as_ref().and_then(|handle| handle.lines.iter().find(|found| found.key == line));
+        let near = line.map(|line| line.near(time, window)).unwrap_or_default();
+        near.into_iter().filter(|base| self.find(*base).is_some()).collect()
+    }
+
+    /// The thread of the handle's direct messages just before `time`.
+    #[must_use]
+    pub fn line_before(&self, handle: HandleKey, line: LineKey, time: Millis) -> Option<u64> {
+        let handle = self.handles.get(&handle)?;
+        let base = handle.lines.iter().find(|found| found.key == line)?.before(time)?;
+        self.find(base).map(|(id, _)| id.0)
+    }
+
+    /// Times of the messages of a base thread.
+    #[must_use]
+    pub fn member_times(&self, base: u64) -> Vec<Millis> {
+        let thread = self.find(base);
+        let members = thread.iter().flat_map(|(_, thread)| &thread.messages);
+        members.filter(|member| member.base == base).map(|member| member.time).collect()
+    }
+
+    /// Removes the timers of a thread.
+    pub(crate) fn disarm(&mut self, id: ThreadId, thread: &Thread) {
+        for (due, kind) in [(thread.silent_at, SILENCE), (thread.hold_until, HOLD)] {
+            if due != 0 {
+                self.timers.disarm(&TimerKey { due, entity: id.0, kind });
+            }
+        }
+    }
+}
+
+impl State for Threading {
+    const SERVICE: Service = Service::Threading;
+
+    fn open(backing: Arc<dyn Backing>) -> Self {
+        Self {
+            workspaces: Table::new(1, backing.clone()),
+            messages: Table::new(2, backing.clone()),
+            conversation_keys: Table::new(3, backing.clone()),
+            conversations: Table::new(4, backing.clone()),
+            places: Table::new(5, backing.clone()),
+            handles: Table::new(6, backing.clone()),
+            persons: Table::new(7, backing.clone()),
+            threads: Table::new(8, backing.clone()),
+            requests: Table::new(9, backing.clone()),
+            timers: Timers::new(10, backing),
+        }
+    }
+
+    fn apply(&mut self, own: Own, event: &Event) {
+        apply::apply(self, own, event);
+    }
+
+    fn consider(&self, context: &Context, source: Source, input: &Event, out: &mut Vec<Event>) -> Result<(), Failure> {
+        consider::consider(self, context, source, input, out)
+    }
+
+    fn fire(&self, context: &Context, timer: DueTimer, out: &mut Vec<Event>) {
+        let Some(thread) = self.threads.get(&ThreadId(timer.entity)) else { return };
+        let change = match timer.kind {
+            HOLD => life::on_hold_over(timer.entity, &thread, context.now),
+            _ => life::on_silence(timer.entity, &thread, context.now),
+        };
+        out.push(event(&thread.workspace, Body::ThreadStateChanged(change)));
+    }
+
+    fn timers(&mut self) -> &mut Timers {
+        &mut self.timers
+    }
+
+    fn visit_tables(&mut self, visitor: &mut dyn TableVisitor) {
+        visitor.visit(&mut self.workspaces);
+        visitor.visit(&mut self.messages);
+        visitor.visit(&mut self.conversation_keys);
+        visitor.visit(&mut self.conversations);
+        visitor.visit(&mut self.places);
+        visitor.visit(&mut self.handles);
+        visitor.visit(&mut self.persons);
+        visitor.visit(&mut self.threads);
+        visitor.visit(&mut self.requests);
+        visitor.visit(self.timers.table());
+    }
+}
