@@ -1,0 +1,28 @@
+//! When a timer may fire: everything that could have cancelled it has been considered.
+
+use rejoinder_model::Service;
+
+use crate::fold::PartitionFold;
+
+/// Below which index a service and all its upstreams have considered every record, as the log says
+/// so far. Ingest, the source, has nothing to consider.
+#[must_use]
+pub fn settled(fold: &PartitionFold, service: Service) -> u64 {
+    match service {
+        Service::Ingest => u64::MAX,
+        Service::Threading | Service::Routing | Service::SlaTimer => fold.lane(service).settled,
+    }
+}
+
+/// What a service writes as its `settled` when it has considered every record below `consumed`.
+#[must_use]
+pub fn settled_with(fold: &PartitionFold, service: Service, consumed: u64) -> u64 {
+    let upstreams = service.upstreams().iter().map(|upstream| settled(fold, *upstream));
+    upstreams.min().unwrap_or(u64::MAX).min(consumed)
+}
+
+/// May a service act on the tick at `tick`? Only once all its upstreams are settled up to it.
+#[must_use]
+pub fn may_act_on_tick(fold: &PartitionFold, service: Service, tick: u64) -> bool {
+    service.upstreams().iter().all(|upstream| settled(fold, *upstream) > tick)
+}
