@@ -1,0 +1,49 @@
+//! The newest records of a partition in memory, so that who reads at the tail never asks the disk.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use rejoinder_event_log::StoredRecord;
+
+#[derive(Default)]
+pub(crate) struct Ring {
+    records: VecDeque<Bytes>,
+    first: u64,
+    bytes: usize,
+}
+
+impl Ring {
+    pub(crate) fn starting_at(first: u64) -> Self {
+        Self { first, ..Self::default() }
+    }
+
+    /// The index after the last durable record.
+    pub(crate) fn end(&self) -> u64 {
+        self.first + self.records.len() as u64
+    }
+
+    pub(crate) fn push(&mut self, record: Bytes, limit: usize) {
+        self.bytes += record.len();
+        self.records.push_back(record);
+        while self.bytes > limit && self.records.len() > 1 {
+            if let Some(oldest) = self.records.pop_front() {
+                self.bytes -= oldest.len();
+                self.first += 1;
+            }
+        }
+    }
+
+    /// Records from `from` on, or `None` when it no longer has them.
+    pub(crate) fn read(&self, from: u64, max_bytes: usize) -> Option<Vec<StoredRecord>> {
+        if from >= self.end() {
+            return Some(Vec::new());
+        }
+        let skip = usize::try_from(from.checked_sub(self.first)?).ok()?;
+        let mut bytes = 0;
+        let records = self.records.iter().skip(skip).enumerate().take_while(|(n, record)| {
+            bytes += record.len();
+            *n == 0 || bytes <= max_bytes
+        });
+        Some(records.map(|(n, bytes)| StoredRecord { index: from + n as u64, bytes: bytes.clone() }).collect())
+    }
+}
