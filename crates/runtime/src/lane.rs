@@ -1,0 +1,686 @@
+//! One lane: the writer of one service in one partition.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use prost::Message;
+use rejoinder_event_log::fold::Consumed;
+use rejoinder_event_log::{AppendError, EventLog, FrameBuilder, PartitionFold, RecordView, Verdict, record, settled};
+use rejoinder_machine::{Context, DIGEST_VERSION, DueTimer, Job, Own, Source, State, event};
+use rejoinder_model::{Millis, Position};
+use rejoinder_projection_store::LaneStore;
+use rejoinder_wire::event::{Checkpoint, ClockTick, Event, Quarantined, event::Body};
+use rejoinder_wire::log::{Claim, Header};
+
+use crate::clock::Clock;
+use crate::inputs::{Input, Inputs};
+use crate::queue::JobQueue;
+use crate::recover;
+
+/// How many bytes are read from the log at a time.
+const READ_BYTES: usize = 1 << 20;
+/// A frame is closed once it has so many bytes of events.
+const FRAME_TARGET_BYTES: usize = 192 << 10;
+/// How many timers are looked up at a time.
+const TIMER_PAGE: usize = 256;
+/// How many inputs may wait.
+const MAX_INPUTS: usize = 1024;
+
+/// How a lane runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Own events between checkpoints.
+    pub checkpoint_events: u64,
+    /// Frames that may wait to be read back.
+    pub max_in_flight: usize,
+    /// The least time between two ticks.
+    pub tick_interval_ms: Millis,
+    /// Bytes that the tables may hold in memory before unused entries are let go.
+    pub memory_bytes: usize,
+    /// Writes claims and frames; otherwise it only folds along.
+    pub follow_only: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            checkpoint_events: 20_000,
+            max_in_flight: 8,
+            tick_interval_ms: 50,
+            memory_bytes: 64 << 20,
+            follow_only: false,
+        }
+    }
+}
+
+/// Where a lane is in its life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It folds along.
+    Warm,
+    /// It waits to read its claim back.
+    Claiming,
+    /// It decides and writes.
+    Live,
+    /// It stopped, loudly.
+    Stopped(Failure),
+}
+
+/// Why a lane stopped. The other lanes go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The log cannot be read or written.
+    #[error("the event log: {0}")]
+    Log(String),
+    /// The stored state cannot be read; it can be rebuilt.
+    #[error("the state: {0}; rebuild it from the event log")]
+    State(String),
+    /// The state is not what it was when the checkpoint was written.
+    #[error("the state differs from the checkpoint at {at}; rebuild it from the event log")]
+    Differs {
+        /// Where the checkpoint stands.
+        at: Position,
+    },
+    /// A core broke a rule.
+    #[error("a defect: {0}")]
+    Defect(String),
+}
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There may be more to do.
+    Worked,
+    /// Nothing to do until something comes.
+    Idle,
+}
+
+/// How a lane is.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// The index of the next record that it reads.
+    pub read: u64,
+    /// The first record not considered.
+    pub considered: u64,
+    /// The number of its next event that is done.
+    pub next_own_seq: u64,
+    /// Records that were void, of all services.
+    pub void: u64,
+}
+
+struct InFlight<S> {
+    frame_no: u64,
+    jobs: Vec<Box<dyn Job<S>>>,
+}
+
+/// The writer of one service in one partition.
+pub struct Lane<S: State> {
+    pub(crate) partition: u16,
+    pub(crate) log: Arc<dyn EventLog>,
+    clock: Arc<dyn Clock>,
+    pub(crate) store: LaneStore,
+    options: Options,
+    jobs: Arc<JobQueue<S>>,
+    pub(crate) state: S,
+    phase: Phase,
+    /// Ownership as of the read position.
+    pub(crate) fold: PartitionFold,
+    /// Ownership as of each record that is not considered yet, the first one first.
+    snapshots: VecDeque<PartitionFold>,
+    inputs: Inputs,
+    considered: Consumed,
+    /// Own frames below this index are in the state already.
+    pub(crate) applied: u64,
+    pub(crate) last_checksum: u32,
+    claims: u64,
+    nonce: u64,
+    next_frame_no: u64,
+    next_own_seq: u64,
+    stamp: Millis,
+    in_flight: VecDeque<InFlight<S>>,
+    job: Option<(Box<dyn Job<S>>, usize)>,
+    last_tick: Millis,
+    tick_in_flight: bool,
+    since_checkpoint: u64,
+    flush_wanted: bool,
+    changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+}
+
+impl<S: State> Lane<S> {
+    /// A lane that starts from what is stored.
+    ///
+    /// # Errors
+    /// When the stored state is not of this log: it must be rebuilt.
+    pub fn open(
+        partition: u16,
+        log: Arc<dyn EventLog>,
+        clock: Arc<dyn Clock>,
+        store: LaneStore,
+        jobs: Arc<JobQueue<S>>,
+        options: Options,
+    ) -> Result<Self, Failure> {
+        let start = recover::start::<S>(&*log, partition, &store)?;
+        Ok(Self {
+            partition,
+            log,
+            clock,
+            store,
+            options,
+            jobs,
+            state: start.state,
+            phase: Phase::Warm,
+            considered: start.fold.lane(S::SERVICE).consumed,
+            snapshots: VecDeque::from([start.fold]),
+            fold: start.fold,
+            inputs: Inputs::default(),
+            applied: start.applied,
+            last_checksum: start.checksum,
+            claims: 0,
+            nonce: 0,
+            next_frame_no: 1,
+            next_own_seq: start.next_own_seq,
+            stamp: 0,
+            in_flight: VecDeque::new(),
+            job: None,
+            last_tick: Millis::MIN,
+            tick_in_flight: false,
+            since_checkpoint: 0,
+            flush_wanted: false,
+            changes: BTreeMap::new(),
+        })
+    }
+
+    /// The state, as far as it was decided.
+    pub fn state(&self) -> &S {
+        &self.state
+    }
+
+    /// The state, for looking at its timers.
+    pub fn state_mut(&mut self) -> &mut S {
+        &mut self.state
+    }
+
+    /// How it is.
+    pub fn status(&self) -> Status {
+        Status {
+            phase: self.phase.clone(),
+            read: self.fold.next_index,
+            considered: self.considered.index,
+            next_own_seq: self.fold.lane(S::SERVICE).next_own_seq,
+            void: self.fold.void,
+        }
+    }
+
+    /// Does what there is to do, one frame at the most. Never waits.
+    pub fn step(&mut self) -> Progress {
+        match self.try_step() {
+            Ok(progress) => progress,
+            Err(failure) => {
+                if !matches!(self.phase, Phase::Stopped(_)) {
+                    let (service, partition) = (S::SERVICE.name(), self.partition);
+                    tracing::error!(service, partition, %failure, "a partition has stopped");
+                    self.phase = Phase::Stopped(failure);
+                    self.lose_jobs();
+                }
+                Progress::Idle
+            }
+        }
+    }
+
+    fn try_step(&mut self) -> Result<Progress, Failure> {
+        if matches!(self.phase, Phase::Stopped(_)) {
+            return Ok(Progress::Idle);
+        }
+        let read = self.read()?;
+        let at_end = self.fold.next_index >= self.log.end(self.partition);
+        let worked = match self.phase {
+            Phase::Warm if at_end && !self.options.follow_only => {
+                self.claim()?;
+                true
+            }
+            Phase::Live => self.live()?,
+            Phase::Warm | Phase::Claiming | Phase::Stopped(_) => false,
+        };
+        if let Some(what) = self.store.failure() {
+            return Err(Failure::State(what.to_owned()));
+        }
+        Ok(if read || worked { Progress::Worked } else { Progress::Idle })
+    }
+
+    fn lose_jobs(&mut self) {
+        let waiting = self.in_flight.drain(..).flat_map(|frame| frame.jobs);
+        waiting.for_each(Job::lost);
+        if let Some((job, _)) = self.job.take() {
+            job.lost();
+        }
+        while let Some(job) = self.jobs.pop() {
+            job.lost();
+        }
+    }
+
+    fn read(&mut self) -> Result<bool, Failure> {
+        if self.inputs.len() >= MAX_INPUTS || self.inputs.bytes() >= 4 * READ_BYTES {
+            return Ok(false);
+        }
+        let from = self.fold.next_index;
+        let records = self.log.read(self.partition, from, READ_BYTES).map_err(|e| Failure::Log(e.to_string()))?;
+        let any = !records.is_empty();
+        for stored in records {
+            let at = Position { partition: self.partition, index: stored.index };
+            let damaged = |damage| Failure::Log(format!("damaged at {at}: {damage}"));
+            let record = RecordView::verify(&stored.bytes).map_err(damaged)?;
+            let own_seq_end = self.fold.lane(S::SERVICE).next_own_seq;
+            let verdict = self.fold.fold(stored.index, record.service, &record.header);
+            self.last_checksum = record::checksum_of(&stored.bytes);
+            if verdict == Verdict::Counted {
+                self.inputs.offer(S::SERVICE, stored.index, &record, own_seq_end).map_err(damaged)?;
+            }
+            self.snapshots.push_back(self.fold);
+            if record.service == S::SERVICE {
+                self.own(at, &record, verdict)?;
+            }
+            if self.inputs.front().is_none() {
+                self.considered = self.considered.max(Consumed { index: self.fold.next_index, events: 0 });
+            }
+        }
+        self.forget_snapshots();
+        Ok(any)
+    }
+
+    /// Drops what recovery will not need: ownership before the first record that is not considered.
+    fn forget_snapshots(&mut self) {
+        match self.inputs.front().map(Input::index) {
+            None => self.snapshots = VecDeque::from([self.fold]),
+            Some(first) => {
+                while self.snapshots.len() > 1 && self.snapshots.front().is_some_and(|fold| fold.next_index < first) {
+                    self.snapshots.pop_front();
+                }
+            }
+        }
+    }
+
+    /// A record of this lane, by this writer or another.
+    fn own(&mut self, at: Position, record: &RecordView, verdict: Verdict) -> Result<(), Failure> {
+        match (verdict, &self.phase) {
+            (Verdict::ClaimCounted, Phase::Claiming)
+                if record.header.claim.as_ref().is_some_and(|claim| claim.nonce == self.nonce) =>
+            {
+                self.phase = Phase::Live;
+                self.next_frame_no = 1;
+                self.next_own_seq = self.fold.lane(S::SERVICE).next_own_seq;
+            }
+            (Verdict::ClaimCounted, Phase::Claiming | Phase::Live) => self.deposed()?,
+            (Verdict::ClaimVoid, Phase::Claiming)
+                if record.header.claim.as_ref().is_some_and(|claim| claim.nonce == self.nonce) =>
+            {
+                self.phase = Phase::Warm;
+            }
+            (Verdict::Counted, Phase::Live) => {
+                let Some(frame) = self.in_flight.pop_front_if(|frame| frame.frame_no == record.header.frame_no) else {
+                    return Err(Failure::Defect(format!("frame {at} counts and was not written here")));
+                };
+                self.applied = at.index + 1;
+                self.tick_in_flight = false;
+                frame.jobs.into_iter().for_each(|job| job.done(at));
+            }
+            (Verdict::Counted, _) => self.apply_stored(at, record)?,
+            (Verdict::Void, Phase::Live) if record.header.epoch == self.fold.lane(S::SERVICE).epoch.unwrap_or(0) => {
+                self.deposed()?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Folds a frame of this lane that stands in the log.
+    fn apply_stored(&mut self, at: Position, record: &RecordView) -> Result<(), Failure> {
+        let lane = *self.fold.lane(S::SERVICE);
+        self.inputs.considered(lane.consumed);
+        self.considered = self.considered.max(lane.consumed);
+        if at.index < self.applied {
+            return Ok(());
+        }
+        let events = record.events().map_err(|damage| Failure::Log(format!("damaged at {at}: {damage}")))?;
+        let mut own_seq = record.header.first_own_seq;
+        for bytes in events {
+            let event = Event::decode(bytes).map_err(|e| Failure::Log(format!("damaged at {at}: event {own_seq}: {e}")))?;
+            self.check_known(&event, at)?;
+            if let Some(Body::Checkpoint(checkpoint)) = &event.body {
+                let digest = self.collect();
+                let comparable = checkpoint.digest_version == DIGEST_VERSION;
+                if comparable && checkpoint.digest != digest.to_le_bytes() {
+                    return Err(Failure::Differs { at });
+                }
+                self.since_checkpoint = 0;
+                self.flush_wanted = true;
+            }
+            self.state.apply(Own { partition: self.partition, own_seq }, &event);
+            own_seq += 1;
+            self.since_checkpoint += 1;
+        }
+        self.applied = at.index + 1;
+        self.next_own_seq = own_seq;
+        if std::mem::take(&mut self.flush_wanted) {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn check_known(&self, event: &Event, at: Position) -> Result<(), Failure> {
+        if event.body.is_none() && event.must_understand {
+            let what = format!("{at} holds an event of a newer version that must be understood: use that version");
+            return Err(Failure::Log(what));
+        }
+        Ok(())
+    }
+
+    fn claim(&mut self) -> Result<(), Failure> {
+        let epoch = self.fold.lane(S::SERVICE).epoch;
+        self.claims += 1;
+        // Derived from counts, so that the same input gives the same log; the position in the
+        // compare-and-swap, not the nonce, keeps writers apart.
+        self.nonce = self.fold.next_index.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.claims ^ ((S::SERVICE as u64) << 56);
+        let claim = Claim { prev_epoch: epoch.unwrap_or_default(), lane_is_new: epoch.is_none(), nonce: self.nonce };
+        let stamp = self.next_stamp();
+        self.append(record::claim(S::SERVICE, claim, stamp))?;
+        self.phase = Phase::Claiming;
+        Ok(())
+    }
+
+    /// Somebody else owns the lane: what was decided and not done never was.
+    fn deposed(&mut self) -> Result<(), Failure> {
+        tracing::warn!(service = S::SERVICE.name(), partition = self.partition, "a lane was taken over");
+        self.lose_jobs();
+        let start = recover::start::<S>(&*self.log, self.partition, &self.store)?;
+        self.state = start.state;
+        self.fold = start.fold;
+        self.snapshots = VecDeque::from([start.fold]);
+        self.inputs = Inputs::default();
+        self.considered = start.fold.lane(S::SERVICE).consumed;
+        self.applied = start.applied;
+        self.next_own_seq = start.next_own_seq;
+        self.changes.clear();
+        self.since_checkpoint = 0;
+        self.flush_wanted = false;
+        self.phase = Phase::Warm;
+        Ok(())
+    }
+
+    fn append(&mut self, record: bytes::Bytes) -> Result<(), Failure> {
+        self.log.append(self.partition, record).map_err(|error| match error {
+            AppendError::Full(_) | AppendError::Stopped(_) | AppendError::TooLarge { .. } => Failure::Log(error.to_string()),
+        })
+    }
+
+    fn next_stamp(&mut self) -> Millis {
+        self.stamp = self.stamp.max(self.fold.now).max(self.clock.wall_ms());
+        self.stamp
+    }
+
+    fn live(&mut self) -> Result<bool, Failure> {
+        if self.flush_wanted {
+            if self.in_flight.is_empty() {
+                self.flush_wanted = false;
+                self.flush()?;
+                return Ok(true);
+            }
+            return Ok(false);
+        }
+        if self.in_flight.len() >= self.options.max_in_flight {
+            return Ok(false);
+        }
+        let mut frame = Frame::new(self.next_own_seq);
+        if self.is_tick_due() {
+            self.take(&mut frame, vec![event("", Body::ClockTick(ClockTick {}))])?;
+            self.tick_in_flight = true;
+            self.commit(frame)?;
+            return Ok(true);
+        }
+        if self.since_checkpoint >= self.options.checkpoint_events {
+            let digest = self.collect();
+            let checkpoint = Checkpoint { digest_version: DIGEST_VERSION, digest: digest.to_le_bytes().to_vec() };
+            self.take(&mut frame, vec![event("", Body::Checkpoint(checkpoint))])?;
+            self.since_checkpoint = 0;
+            self.flush_wanted = true;
+        }
+        let before = self.considered;
+        self.consider(&mut frame)?;
+        self.run_jobs(&mut frame)?;
+        let moved = self.considered != before && self.inputs.front().is_none() && self.owes_answer();
+        if frame.builder.count() == 0 && !moved {
+            return Ok(self.answer_unwritten(frame.jobs) || self.considered != before);
+        }
+        self.commit(frame)?;
+        Ok(true)
+    }
+
+    /// Frames with events were considered that no frame of this lane says so.
+    fn owes_answer(&self) -> bool {
+        !S::SERVICE.upstreams().is_empty()
+    }
+
+    /// Jobs that wrote nothing are answered when what they were judged on is done.
+    fn answer_unwritten(&mut self, jobs: Vec<Box<dyn Job<S>>>) -> bool {
+        let any = !jobs.is_empty();
+        match self.in_flight.back_mut() {
+            Some(frame) => frame.jobs.extend(jobs),
+            None => {
+                let index = self.fold.next_index.saturating_sub(1);
+                jobs.into_iter().for_each(|job| job.done(Position { partition: self.partition, index }));
+            }
+        }
+        any
+    }
+
+    fn commit(&mut self, mut frame: Frame<S>) -> Result<(), Failure> {
+        let lane = *self.fold.lane(S::SERVICE);
+        let settled = settled::settled_with(&self.fold, S::SERVICE, self.considered.index);
+        let header = Header {
+            service: S::SERVICE.number(),
+            epoch: lane.epoch.unwrap_or_default(),
+            frame_no: self.next_frame_no,
+            first_own_seq: self.next_own_seq,
+            consumed_index: self.considered.index,
+            consumed_events: self.considered.events,
+            settled_index: settled.max(lane.settled),
+            record_time: self.next_stamp(),
+            ..Header::default()
+        };
+        let count = u64::from(frame.builder.count());
+        let record = frame.builder.finish(&header);
+        self.append(record)?;
+        self.in_flight.push_back(InFlight { frame_no: self.next_frame_no, jobs: frame.jobs });
+        self.next_frame_no += 1;
+        self.next_own_seq += count;
+        self.since_checkpoint += count;
+        Ok(())
+    }
+
+    fn context(&self, frame: &Frame<S>) -> Context {
+        let next_own_seq = frame.first_own_seq + u64::from(frame.builder.count());
+        Context { partition: self.partition, now: self.fold.now, next_own_seq }
+    }
+
+    /// Takes the events of one decision into the frame and into the state.
+    fn take(&mut self, frame: &mut Frame<S>, events: Vec<Event>) -> Result<(), Failure> {
+        for event in events {
+            let own_seq = frame.first_own_seq + u64::from(frame.builder.count());
+            frame.builder.push(&event);
+            self.state.apply(Own { partition: self.partition, own_seq }, &event);
+        }
+        if frame.builder.bytes() > record::MAX_FRAME_BYTES {
+            return Err(Failure::Defect("a decision is larger than a frame".into()));
+        }
+        Ok(())
+    }
+
+    /// Considers inputs in log order until the frame is full.
+    fn consider(&mut self, frame: &mut Frame<S>) -> Result<(), Failure> {
+        while frame.builder.bytes() < FRAME_TARGET_BYTES {
+            match self.inputs.front() {
+                None => break,
+                Some(Input::Tick { index, stamp, own_seq_end }) => {
+                    let (index, stamp, own_seq_end) = (*index, *stamp, *own_seq_end);
+                    if !settled::may_act_on_tick(&self.fold, S::SERVICE, index) {
+                        break;
+                    }
+                    self.last_tick = self.last_tick.max(stamp);
+                    let due = self.state.timers().due(stamp, own_seq_end, TIMER_PAGE);
+                    if due.is_empty() {
+                        self.inputs.pop();
+                        self.move_considered(index + 1, 0);
+                        continue;
+                    }
+                    for key in due {
+                        let timer = DueTimer { due: key.due, entity: key.entity, kind: key.kind };
+                        let mut events = Vec::new();
+                        let context = self.context(frame);
+                        self.state.fire(&context, timer, &mut events);
+                        self.take(frame, events)?;
+                        if self.state.timers().due(stamp, own_seq_end, 1).first() == Some(&key) {
+                            return Err(Failure::Defect(format!("{key:?} fired and is still armed")));
+                        }
+                        if frame.builder.bytes() >= FRAME_TARGET_BYTES {
+                            break;
+                        }
+                    }
+                }
+                Some(Input::Frame { .. }) => self.consider_frame(frame)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn consider_frame(&mut self, frame: &mut Frame<S>) -> Result<(), Failure> {
+        let Some(Input::Frame { index, first_own_seq, events, next }) = self.inputs.front_mut() else { return Ok(()) };
+        let (index, number, count) = (*index, *next, u32::try_from(events.len()).unwrap_or(u32::MAX));
+        let own_seq = *first_own_seq + u64::from(number);
+        let bytes = events.get(number as usize).cloned();
+        *next += 1;
+        let done = *next >= count;
+        if let Some(bytes) = bytes {
+            let at = Position { partition: self.partition, index };
+            let input = Event::decode(bytes).map_err(|e| Failure::Log(format!("damaged at {at}: event {number}: {e}")))?;
+            self.check_known(&input, at)?;
+            let source = Source { index, event: number, own_seq };
+            let mut decided = Vec::new();
+            let context = self.context(frame);
+            if let Err(failure) = self.state.consider(&context, source, &input, &mut decided) {
+                tracing::error!(position = %at, event = number, %failure, "an input is set aside");
+                let quarantined = Quarantined { source_index: index, source_event: number, reason: failure.0 };
+                decided = vec![event(&input.workspace, Body::Quarantined(quarantined))];
+            }
+            self.take(frame, decided)?;
+        }
+        if done {
+            self.inputs.pop();
+            self.move_considered(index + 1, 0);
+        } else {
+            self.move_considered(index, number + 1);
+        }
+        Ok(())
+    }
+
+    fn move_considered(&mut self, index: u64, events: u32) {
+        let mut considered = Consumed { index, events };
+        if self.inputs.front().is_none() {
+            // Nothing that stands further on in what was read concerns this service.
+            considered = Consumed { index: self.fold.next_index, events: 0 };
+        }
+        self.considered = self.considered.max(considered);
+    }
+
+    fn run_jobs(&mut self, frame: &mut Frame<S>) -> Result<(), Failure> {
+        while frame.builder.bytes() < FRAME_TARGET_BYTES {
+            let Some((mut job, part)) = self.job.take().or_else(|| self.jobs.pop().map(|job| (job, 0))) else { break };
+            let mut events = Vec::new();
+            let context = self.context(frame);
+            job.decide(part, &self.state, &context, &mut events);
+            self.take(frame, events)?;
+            if part + 1 < job.parts() {
+                self.job = Some((job, part + 1));
+            } else {
+                frame.jobs.push(job);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has time reached the earliest timer, and nothing in the log says so yet?
+    fn is_tick_due(&mut self) -> bool {
+        let now = self.clock.wall_ms();
+        let soon = now < self.last_tick.saturating_add(self.options.tick_interval_ms);
+        if soon || self.tick_in_flight || self.inputs.has_tick() {
+            return false;
+        }
+        self.state.timers().next_due().is_some_and(|due| due <= now)
+    }
+
+    /// Is nothing on its way, and nothing known to do at this time?
+    pub fn is_quiet(&self) -> bool {
+        self.in_flight.is_empty() && self.job.is_none() && self.jobs.is_empty() && self.inputs.front().is_none()
+    }
+
+    /// When the earliest timer is due.
+    pub fn next_deadline(&mut self) -> Option<Millis> {
+        self.state.timers().next_due()
+    }
+
+    /// Brings the digest up to date and returns it; what changed is kept for the next flush.
+    pub fn collect(&mut self) -> u128 {
+        let mut collector = recover::Collector::default();
+        self.state.visit_tables(&mut collector);
+        self.changes.extend(collector.changes.into_iter().map(|change| (change.key, change.value)));
+        collector.digest
+    }
+
+    /// Stores what is done, unless frames are in flight or the lane only follows.
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    pub fn flush(&mut self) -> Result<(), Failure> {
+        if !self.in_flight.is_empty() || self.options.follow_only {
+            return Ok(());
+        }
+        self.store_now()
+    }
+
+    /// Stores what was folded, also by a lane that only follows: for a rebuild in a state of its own.
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    pub fn store_now(&mut self) -> Result<(), Failure> {
+        self.collect();
+        self.forget_snapshots();
+        let fold = *self.snapshots.front().unwrap_or(&self.fold);
+        recover::store(self, &fold)
+    }
+
+    pub(crate) fn take_changes(&mut self) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
+        std::mem::take(&mut self.changes)
+    }
+
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.options.memory_bytes
+    }
+
+    /// The number of the next event: nothing is in flight when it is asked.
+    pub(crate) fn done_own_seq(&self) -> u64 {
+        self.next_own_seq
+    }
+}
+
+/// A frame that is being decided.
+struct Frame<S> {
+    builder: FrameBuilder,
+    first_own_seq: u64,
+    jobs: Vec<Box<dyn Job<S>>>,
+}
+
+impl<S> Frame<S> {
+    fn new(first_own_seq: u64) -> Self {
+        Self { builder: FrameBuilder::default(), first_own_seq, jobs: Vec::new() }
+    }
+}

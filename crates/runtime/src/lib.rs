@@ -1,0 +1,20 @@
+//! The partition loop: one lane for each service and partition reads the log, decides, commits, reads
+//! its commits back, and only then answers.
+//!
+//! Nothing here waits or sleeps: a lane is stepped by whoever drives it, a worker thread or the turns
+//! of a replay.
+
+mod clock;
+mod inputs;
+mod lane;
+mod queue;
+mod recover;
+mod turns;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use lane::{Failure, Lane, Options, Phase, Progress, Status};
+pub use queue::{JobQueue, Refused};
+pub use turns::{Turn, Turns};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! `log verify` and `log rebuild --compare` on a stopped directory.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use rejoinder_event_log::{EventLog, PartitionFold, RecordView};
+use rejoinder_model::Service;
+use rejoinder_projection_store::{LaneStore, ProjectionStore};
+use rejoinder_runtime::{Clock, ManualClock, Options};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::Ended;
+use crate::data_dir::{Partition, Stopped};
+use crate::table::say;
+
+/// Reads every record: checksums, density, ownership, digests; prints the digest of the log.
+pub(crate) fn verify(dir: &Path) -> anyhow::Result<Ended> {
+    let stopped = Stopped::open(dir)?;
+    let mut digest = Xxh3::new();
+    let mut folds = vec![PartitionFold::default(); usize::from(stopped.log.partitions())];
+    let verified = stopped.log.verify(|partition, index, bytes| {
+        digest.update(&partition.to_le_bytes());
+        digest.update(&index.to_le_bytes());
+        digest.update(bytes);
+        if let Ok(view) = RecordView::peek(bytes) {
+            folds[usize::from(partition)].fold(index, view.service, &view.header);
+        }
+    })?;
+    for damage in &verified.damages {
+        say(&format!("damaged: {damage}"));
+    }
+    // Folding from the start compares every checkpoint on the way.
+    let wrong = if verified.damages.is_empty() { fold_anew(&stopped, |_, _, _| Ok(None))? } else { None };
+    if let Some(wrong) = &wrong {
+        say(wrong);
+    }
+    let records: u64 = verified.records.iter().sum();
+    let void: u64 = folds.iter().map(|fold| fold.void).sum();
+    let mut rows = crate::table::Rows::new(crate::table::Output::Table, &["log_digest", "records", "void"], &[32, 10])?;
+    rows.row(&[format!("{:032x}", digest.digest128()), records.to_string(), void.to_string()])?;
+    rows.end()?;
+    Ok(if verified.damages.is_empty() && wrong.is_none() { Ended::Well } else { Ended::FoundWrong })
+}
+
+/// Rebuilds the state beside the stored one and compares byte for byte.
+pub(crate) fn rebuild(dir: &Path) -> anyhow::Result<Ended> {
+    let stopped = Stopped::open(dir)?;
+    let mut entries = 0;
+    let wrong = fold_anew(&stopped, |number, rebuilt, live| {
+        let live = [(Service::Ingest, live.lane(Service::Ingest, number)), (Service::Threading, live.lane(Service::Threading, number))];
+        for (service, live) in live {
+            let (count, difference) = compare(&live, &rebuilt.lane(service, number))?;
+            entries += count;
+            if let Some(key) = difference {
+                return Ok(Some(format!("{} of partition {number} differs at key {key}", service.name())));
+            }
+        }
+        Ok(None)
+    })?;
+    match wrong {
+        Some(wrong) => {
+            say(&wrong);
+            Ok(Ended::FoundWrong)
+        }
+        None => {
+            say(&format!("the rebuilt state equals the stored one: {entries} entries"));
+            Ok(Ended::Well)
+        }
+    }
+}
+
+/// Folds each partition from the start into a state of its own, then hands both to `each`.
+fn fold_anew(
+    stopped: &Stopped,
+    mut each: impl FnMut(u16, &ProjectionStore, &ProjectionStore) -> anyhow::Result<Option<String>>,
+) -> anyhow::Result<Option<String>> {
+    let dir = std::env::temp_dir().join(format!("rejoinder-rebuild-{}", std::process::id()));
+    let result = (|| {
+        let rebuilt = ProjectionStore::open(&dir, 64 << 20)?;
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
+        for number in 0..stopped.log.partitions() {
+            if stopped.log.end(number) == 0 {
+                continue;
+            }
+            let options = Options { follow_only: true, ..Options::default() };
+            let mut partition = Partition::open(number, &stopped.log, &clock, &rebuilt, options)?;
+            if let Err(error) = partition.fold_to_end() {
+                return Ok(Some(format!("partition {number}: {error:#}")));
+            }
+            partition.ingest.store_now()?;
+            partition.threading.store_now()?;
+            if let Some(wrong) = each(number, &rebuilt, &stopped.store)? {
+                return Ok(Some(wrong));
+            }
+        }
+        Ok(None)
+    })();
+    std::fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+    result
+}
+
+/// The number of entries, and the key of the first that differs.
+fn compare(live: &LaneStore, rebuilt: &LaneStore) -> anyhow::Result<(usize, Option<String>)> {
+    let mut expected = std::collections::BTreeMap::new();
+    rebuilt
+        .for_each(|key, value| {
+            expected.insert(key.to_vec(), value.to_vec());
+        })
+        .map_err(|error| anyhow!(error))?;
+    let count = expected.len();
+    let mut first = None;
+    let mut differ = |key: &[u8]| {
+        if first.is_none() {
+            first = Some(key.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        }
+    };
+    live.for_each(|key, value| {
+        if expected.remove(key).as_deref() != Some(value) {
+            differ(key);
+        }
+    })
+    .map_err(|error| anyhow!(error))?;
+    if let Some(key) = expected.keys().next() {
+        differ(key);
+    }
+    Ok((count, first))
+}
