@@ -1,1 +1,119 @@
-//! Black-box tests.
+//! What black-box tests need: the binary, the corpora, groupings to compare.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The binary under test, built beside the tests.
+#[must_use]
+pub fn binary() -> PathBuf {
+    let tests = std::env::current_exe().expect("a test knows its own path");
+    let profile = tests.parent().and_then(Path::parent).expect("tests lie in deps/ of the profile's folder");
+    let binary = profile.join("rejoinder");
+    assert!(binary.exists(), "{} is missing: run `make test`, which builds it first", binary.display());
+    binary
+}
+
+/// The folder of the corpora, or `None` with a line that says so.
+#[must_use]
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+pub fn corpora() -> Option<PathBuf> {
+    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    let folder = std::env::var_os("REJOINDER_CORPORA").map_or(default, PathBuf::from);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    eprintln!("skipped: no corpora at {} (set REJOINDER_CORPORA)", folder.display());
+    None
+}
+
+/// Runs the binary.
+#[must_use]
+pub fn run(args: &[&str]) -> Output {
+    Command::new(binary()).args(args).output().expect("the binary starts")
+}
+
+/// Runs the binary, which must succeed, and returns what it wrote to stdout.
+#[must_use]
+pub fn data(args: &[&str]) -> String {
+    let output = run(args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("data is UTF-8")
+}
+
+/// A decompressed file.
+#[must_use]
+pub fn decompressed(path: &Path) -> Vec<u8> {
+    let file = std::fs::File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    zstd::decode_all(file).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Rows of a TSV file with a header, by column names.
+#[must_use]
+pub fn rows(text: &str) -> Vec<BTreeMap<&str, &str>> {
+    let mut lines = text.lines();
+    let names: Vec<&str> = lines.next().unwrap_or_default().split('\t').collect();
+    lines.map(|line| names.iter().copied().zip(line.split('\t')).collect()).collect()
+}
+
+/// The sets into which a label puts things; things without a label are in none.
+#[must_use]
+pub fn partition<'a>(labelled: impl Iterator<Item = (&'a str, String)>) -> BTreeSet<BTreeSet<&'a str>> {
+    let mut sets: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for (thing, label) in labelled.filter(|(_, label)| !label.is_empty()) {
+        sets.entry(label).or_default().insert(thing);
+    }
+    sets.into_values().collect()
+}
+
+/// A replay of files in a directory of its own.
+pub struct Replay {
+    dir: tempfile::TempDir,
+    /// The export, one line for each message.
+    pub export: String,
+}
+
+impl Replay {
+    /// Replays a file with further arguments.
+    #[must_use]
+    pub fn of(file: &Path, format: &str, more: &[&str]) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let data_dir = dir.path().join("data");
+        let file = file.to_str().expect("a path in UTF-8");
+        let data_dir = data_dir.to_str().expect("a path in UTF-8");
+        let args = [&["replay", file, "--format", format, "--data-dir", data_dir], more].concat();
+        let _ = data(&args);
+        let export = data(&["threads", "export", "--data-dir", data_dir]);
+        Self { dir, export }
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn data_dir(&self) -> String {
+        self.dir.path().join("data").display().to_string()
+    }
+
+    /// The messages as sets, by a column of the export.
+    #[must_use]
+    pub fn grouping(&self, column: &str) -> BTreeSet<BTreeSet<&str>> {
+        partition(rows(&self.export).into_iter().map(|row| (row["external_id"], row[column].to_owned())))
+    }
+
+    /// The digest of its log.
+    #[must_use]
+    pub fn log_digest(&self) -> String {
+        let verified = data(&["log", "verify", "--data-dir", &self.data_dir()]);
+        let last = verified.lines().last().unwrap_or_default();
+        last.split_whitespace().next().unwrap_or_default().to_owned()
+    }
+}
+
+/// A shuffle that is the same for the same seed.
+pub fn shuffle<T>(things: &mut [T], seed: u64) {
+    let mut state = seed;
+    for n in (1..things.len()).rev() {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let to = usize::try_from((state >> 33) % (n as u64 + 1)).unwrap_or_default();
+        things.swap(n, to);
+    }
+}

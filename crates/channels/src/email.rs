@@ -100,12 +100,13 @@ fn first_mailbox(message: &Message<'_>) -> Option<Author> {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let parsed = message.from().and_then(|from| from.first());
     let address = parsed.and_then(|first| first.address()).filter(|address| address.contains('@'));
-    let name = parsed.and_then(|first| first.name()).unwrap_or_default().to_owned();
     // Archives hide addresses as `user at host (Name)`.
-    let hidden = text.split(" (").next().unwrap_or_default().trim().to_owned();
-    let id = address.map_or(hidden, ToOwned::to_owned).to_lowercase();
-    let shown = text.split_once(" (").map(|(_, name)| name.trim_end_matches(')').to_owned());
-    let name = if name.is_empty() { shown.unwrap_or_default() } else { name };
+    let (hidden, shown) = text.split_once(" (").unwrap_or((&text, ""));
+    let (id, name) = match address {
+        Some(address) => (address, parsed.and_then(|first| first.name()).unwrap_or_default()),
+        None => (hidden.trim(), shown.trim_end_matches(')')),
+    };
+    let (id, name) = (id.to_lowercase(), name.to_owned());
     let handle = id.clone();
     (!id.is_empty()).then_some(Author { id, name, handle })
 }

@@ -95,8 +95,11 @@ pub(crate) fn read(input: Box<dyn Read>, each: &mut dyn FnMut(Item) -> bool) {
                 return;
             }
         }
-        let parsed = serde_json::from_slice(&bytes).map_err(|error| {
-            Malformed::at(format!("line {line}, column {}", error.column()), error.to_string())
+        let parsed = serde_json::from_slice(bytes.trim_ascii_end()).map_err(|error| {
+            // The parser counts lines within this one.
+            let what = error.to_string();
+            let what = what.split(" at line ").next().unwrap_or_default();
+            Malformed::at(format!("line {line}, column {}", error.column()), what)
         });
         if !each(parsed.and_then(|parsed| interaction(parsed, line, &place))) {
             return;

@@ -1,0 +1,252 @@
+//! Real conversations: the grouping agrees with what the sources themselves say, for every message.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use rejoinder_integration_tests::{Replay, corpora, data, decompressed, partition, rows, shuffle};
+use serde_json::{Value, json};
+
+fn truth(path: &Path) -> String {
+    String::from_utf8(decompressed(path)).expect("truth is UTF-8")
+}
+
+/// Every message's conversation is the one that the truth names.
+fn assert_conversations(replay: &Replay, truth: &str) {
+    let expected = partition(rows(truth).into_iter().map(|row| (row["message_id"], row["root_id"].to_owned())));
+    let found = replay.grouping("conversation_id");
+    assert_eq!(found.len(), expected.len(), "as many conversations");
+    assert!(found == expected, "every message in its conversation");
+}
+
+/// The thread of every message by a count of its own: a customer's message is in the thread of its
+/// author there, ours in that of the message it answers, ours without one in none.
+fn threads_by_hand(truth: &str) -> BTreeMap<&str, String> {
+    let all = rows(truth);
+    let by_id: HashMap<&str, &BTreeMap<&str, &str>> = all.iter().map(|row| (row["message_id"], row)).collect();
+    let label = |row: &BTreeMap<&str, &str>| {
+        let mut row = row;
+        while row["role"] == "agent" {
+            match (row["parent_id"], by_id.get(row["parent_id"])) {
+                ("", _) => return String::new(),
+                (unseen, None) => return format!("awaits {unseen}"),
+                (_, Some(parent)) => row = parent,
+            }
+        }
+        format!("{} of {}", row["author"], row["root_id"])
+    };
+    all.iter().map(|row| (row["message_id"], label(row))).collect()
+}
+
+fn assert_threads(replay: &Replay, truth: &str) {
+    let by_hand = threads_by_hand(truth);
+    let expected = partition(by_hand.iter().map(|(id, label)| (*id, label.clone())));
+    assert!(replay.grouping("thread_id") == expected, "every message in its thread");
+    for row in rows(&replay.export) {
+        let waits = by_hand[row["external_id"]].starts_with("awaits ");
+        let nowhere = row["thread_id"].is_empty();
+        assert_eq!(row["person_id"].is_empty(), waits || nowhere, "the person of {}", row["external_id"]);
+    }
+}
+
+/// Threads, threads with a customer, bursts, messages in no thread.
+fn counts(replay: &Replay) -> [usize; 4] {
+    let all = rows(&replay.export);
+    let distinct = |column: &str, with: &str| {
+        let labels = all.iter().filter(|row| !row[with].is_empty()).map(|row| row[column]);
+        labels.filter(|label| !label.is_empty()).collect::<BTreeSet<_>>().len()
+    };
+    [
+        distinct("thread_id", "thread_id"),
+        distinct("thread_id", "person_id"),
+        distinct("burst_id", "burst_id"),
+        all.iter().filter(|row| row["thread_id"].is_empty()).count(),
+    ]
+}
+
+#[test]
+fn twcs_head_groups_as_the_source_says() {
+    let Some(corpora) = corpora() else { return };
+    let truth = truth(&corpora.join("twcs/truth-head.tsv.zst"));
+    let replay = Replay::of(&corpora.join("twcs/head.csv.zst"), "twcs", &[]);
+    assert_conversations(&replay, &truth);
+    assert_threads(&replay, &truth);
+    assert_eq!(counts(&replay), [961, 958, 1538, 14]);
+}
+
+#[test]
+fn twcs_tail_groups_as_the_source_says_in_any_order() {
+    let Some(corpora) = corpora() else { return };
+    let truth = truth(&corpora.join("twcs/truth-tail.tsv.zst"));
+    let file = corpora.join("twcs/tail.json.zst");
+    let replay = Replay::of(&file, "twcs", &[]);
+    assert_conversations(&replay, &truth);
+    assert_threads(&replay, &truth);
+    assert_eq!(counts(&replay), [3454, 3259, 4744, 19]);
+
+    let mut whole: Value = serde_json::from_slice(&decompressed(&file)).expect("the corpus is JSON");
+    let results = whole["results"].as_array_mut().expect("rows");
+    twice_a_third(results);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let shuffled = dir.path().join("shuffled.json");
+    std::fs::write(&shuffled, whole.to_string()).expect("written");
+    assert_same_grouping(&replay, &Replay::of(&shuffled, "twcs", &["--order", "file"]));
+}
+
+/// Sends a third of the records a second time, and all of them in another order.
+fn twice_a_third<T: Clone>(records: &mut Vec<T>) {
+    let third: Vec<T> = records.iter().step_by(3).cloned().collect();
+    records.extend(third);
+    shuffle(records, 7);
+}
+
+fn assert_same_grouping(one: &Replay, other: &Replay) {
+    for column in ["conversation_id", "thread_id", "person_id", "burst_id"] {
+        assert!(one.grouping(column) == other.grouping(column), "the same {column} in any order");
+    }
+}
+
+#[test]
+fn the_same_input_twice_gives_the_same_log_and_a_rebuild_the_same_state() {
+    let Some(corpora) = corpora() else { return };
+    let file = corpora.join("twcs/tail.json.zst");
+    let (one, two) = (Replay::of(&file, "twcs", &[]), Replay::of(&file, "twcs", &[]));
+    assert_eq!(one.log_digest(), two.log_digest());
+    assert_eq!(one.export, two.export);
+    let _ = data(&["log", "rebuild", "--compare", "--data-dir", &one.data_dir()]);
+    let by_file = Replay::of(&file, "twcs", &["--order", "file"]);
+    assert_ne!(one.log_digest(), by_file.log_digest(), "the digest tells logs apart");
+}
+
+#[test]
+fn native_tweets_group_as_the_source_says_in_any_order() {
+    let Some(corpora) = corpora() else { return };
+    let file = corpora.join("tweets-native/threads.tar.zst");
+    let replay = Replay::of(&file, "x-api", &[]);
+    assert_conversations(&replay, &truth(&corpora.join("tweets-native/truth.tsv.zst")));
+    let mut lines = Vec::new();
+    let bytes = decompressed(&file);
+    let mut archive = tar::Archive::new(&bytes[..]);
+    for entry in archive.entries().expect("a tar") {
+        if let Ok(value) = serde_json::from_reader::<_, Value>(entry.expect("an entry")) {
+            lines.push(value.to_string());
+        }
+    }
+    twice_a_third(&mut lines);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let shuffled = dir.path().join("shuffled.json");
+    std::fs::write(&shuffled, lines.join("\n")).expect("written");
+    assert_same_grouping(&replay, &Replay::of(&shuffled, "x-api", &["--order", "file"]));
+}
+
+#[test]
+fn reddit_groups_as_the_source_says_in_any_order() {
+    let Some(corpora) = corpora() else { return };
+    let file = corpora.join("reddit/things.jsonl.zst");
+    let replay = Replay::of(&file, "reddit", &[]);
+    assert_conversations(&replay, &truth(&corpora.join("reddit/truth.tsv.zst")));
+    let text = String::from_utf8(decompressed(&file)).expect("UTF-8");
+    let mut lines: Vec<&str> = text.lines().collect();
+    twice_a_third(&mut lines);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let shuffled = dir.path().join("shuffled.jsonl");
+    std::fs::write(&shuffled, lines.join("\n")).expect("written");
+    assert_same_grouping(&replay, &Replay::of(&shuffled, "reddit", &["--order", "file"]));
+}
+
+#[test]
+fn ibm_cdp_groups_as_the_source_says() {
+    let Some(corpora) = corpora() else { return };
+    let dialogs: Value =
+        serde_json::from_slice(&decompressed(&corpora.join("ibm-cdp/conversations.json.zst"))).expect("JSON");
+    let mut lines = Vec::new();
+    for dialog in dialogs.as_array().expect("a list") {
+        let company = &dialog["dialogHeader"]["company"];
+        let mut turns: Vec<(&Value, &Value, bool)> = Vec::new();
+        for turn in dialog["dialogContent"].as_array().expect("turns") {
+            let customer = turn.get("client").or_else(|| turn.get("client1"));
+            turns.push((&turn["tweet_ID"], customer.unwrap_or(company), customer.is_none()));
+        }
+        // A dialog ends with the answer that names a page.
+        turns.push((&dialog["agentURL"]["tweet_ID"], company, true));
+        let mut before = &Value::Null;
+        for (id, author, is_agent) in turns {
+            // The time is in the id itself.
+            let number: i64 = id.as_str().and_then(|id| id.parse().ok()).expect("an id");
+            let time = jiff::Timestamp::from_millisecond((number >> 22) + 1_288_834_974_657).expect("a time");
+            lines.push(
+                json!({
+                    "channel": "x", "account": company, "external_id": id,
+                    "direction": if is_agent { "out" } else { "in" },
+                    "author": {"id": author}, "event_time": time.to_string(), "reply_to": before,
+                })
+                .to_string(),
+            );
+            before = id;
+        }
+    }
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("dialogs.jsonl");
+    std::fs::write(&file, lines.join("\n")).expect("written");
+    let truth = truth(&corpora.join("ibm-cdp/truth.tsv.zst"));
+    let replay = Replay::of(&file, "jsonl", &[]);
+    assert_conversations(&replay, &truth);
+    assert_threads(&replay, &truth);
+}
+
+#[test]
+fn no_mail_conversation_is_split_and_none_joined_without_a_name() {
+    let Some(corpora) = corpora() else { return };
+    for (list, messages) in [("r-sig-mac-2018-2022", 2006), ("r-help-2019-2020", 8772)] {
+        let truth = truth(&corpora.join(format!("email/truth-{list}.tsv.zst")));
+        let replay = Replay::of(&corpora.join(format!("email/{list}.tar.zst")), "email", &[]);
+        assert_mail(&replay, &truth, messages, &decompressed(&corpora.join(format!("email/{list}.tar.zst"))));
+    }
+}
+
+fn assert_mail(replay: &Replay, truth: &str, messages: usize, archive: &[u8]) {
+    let found = rows(&replay.export);
+    assert_eq!(found.len(), messages);
+    let bare = |id: &str| id.trim_matches(['<', '>']).split_whitespace().collect::<String>();
+    let conversation: HashMap<String, &str> =
+        found.iter().map(|row| (bare(row["external_id"]), row["conversation_id"])).collect();
+    let mut of_root: HashMap<&str, &str> = HashMap::new();
+    let mut roots_in: HashMap<&str, BTreeSet<&str>> = HashMap::new();
+    let mut compared = 0;
+    let all = rows(truth);
+    for row in &all {
+        let Some(found) = conversation.get(&bare(row["message_id"])) else { continue };
+        compared += 1;
+        let first = of_root.entry(row["root_id"]).or_insert(found);
+        assert_eq!(first, found, "conversation {} of the truth is split", row["root_id"]);
+        roots_in.entry(found).or_default().insert(row["root_id"]);
+    }
+    assert!(compared * 100 >= all.len() * 99, "only {compared} of {} messages were found", all.len());
+    // Two conversations of the truth are one only where a message names an id of the other.
+    let text = String::from_utf8_lossy(archive);
+    let mut names: HashMap<String, String> = HashMap::new();
+    fn root(names: &HashMap<String, String>, id: &str) -> String {
+        let mut id = id.to_owned();
+        while let Some(up) = names.get(&id).filter(|up| **up != id) {
+            id.clone_from(up);
+        }
+        id
+    }
+    for message in text.split("\nFrom ") {
+        let head = message.split("\n\n").next().unwrap_or_default().replace("\n ", " ").replace("\n\t", " ");
+        let header = |name: &str| {
+            let line = head.lines().find(|line| line.to_lowercase().starts_with(&format!("{name}:")));
+            line.map(|line| line[name.len() + 1..].to_owned()).unwrap_or_default()
+        };
+        let all = [header("message-id"), header("in-reply-to"), header("references")].join(" ");
+        let ids: Vec<String> = all.split(['<', '>', ' ', '\t', ',']).filter(|id| id.contains('@')).map(bare).collect();
+        for pair in ids.windows(2) {
+            let (a, b) = (root(&names, &pair[0]), root(&names, &pair[1]));
+            names.insert(a, b.clone());
+            names.entry(b.clone()).or_insert(b);
+        }
+    }
+    for (conversation, roots) in roots_in.iter().filter(|(_, roots)| roots.len() > 1) {
+        let joined: BTreeSet<String> = roots.iter().map(|id| root(&names, &bare(id))).collect();
+        assert_eq!(joined.len(), 1, "{conversation} joins {roots:?} and no message names both");
+    }
+}
