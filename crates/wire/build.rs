@@ -2,10 +2,7 @@
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = "../../proto";
     println!("cargo:rerun-if-changed={root}");
-    let files = protox::compile(
-        ["rejoinder/log/v1/record.proto", "rejoinder/event/v1/event.proto"],
-        [root],
-    )?;
+    let files = protox::compile(["rejoinder/log/v1/record.proto", "rejoinder/event/v1/event.proto"], [root])?;
     prost_build::Config::new()
         .btree_map(["."])
         .bytes([".rejoinder.log.v1.Record.events"])

@@ -5,9 +5,12 @@ use std::fs;
 use rejoinder_integration_tests::{Replay, data, run};
 
 const TWO_DAYS: &str = concat!(
-    r#"{"channel":"whatsapp","account":"acme","external_id":"1","direction":"in","author":{"id":"eve"},"text":"my parcel is late","event_time":"2026-01-05T09:00:00Z","visibility":"private"}"#, "\n",
-    r#"{"channel":"whatsapp","account":"acme","external_id":"2","direction":"out","author":{"id":"acme"},"text":"we look","event_time":"2026-01-05T09:05:00Z","visibility":"private","to":["eve"]}"#, "\n",
-    r#"{"channel":"whatsapp","account":"acme","external_id":"3","direction":"in","author":{"id":"eve"},"text":"still late","event_time":"2026-01-07T09:00:00Z","visibility":"private"}"#, "\n",
+    r#"{"channel":"whatsapp","account":"acme","external_id":"1","direction":"in","author":{"id":"eve"},"text":"my parcel is late","event_time":"2026-01-05T09:00:00Z","visibility":"private"}"#,
+    "\n",
+    r#"{"channel":"whatsapp","account":"acme","external_id":"2","direction":"out","author":{"id":"acme"},"text":"we look","event_time":"2026-01-05T09:05:00Z","visibility":"private","to":["eve"]}"#,
+    "\n",
+    r#"{"channel":"whatsapp","account":"acme","external_id":"3","direction":"in","author":{"id":"eve"},"text":"still late","event_time":"2026-01-07T09:00:00Z","visibility":"private"}"#,
+    "\n",
 );
 
 fn replay(text: &str) -> Replay {
@@ -35,7 +38,8 @@ fn malformed_lines_are_named_skipped_and_counted() {
     let file = dir.path().join("in.jsonl");
     fs::write(&file, format!("{TWO_DAYS}{{\"channel\":\n")).expect("written");
     let data_dir = dir.path().join("data");
-    let output = run(&["replay", file.to_str().unwrap(), "--format", "jsonl", "--data-dir", data_dir.to_str().unwrap()]);
+    let output =
+        run(&["replay", file.to_str().unwrap(), "--format", "jsonl", "--data-dir", data_dir.to_str().unwrap()]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("line 4, column 11") && said.contains("1 malformed records skipped"), "{said}");
@@ -77,7 +81,13 @@ fn a_truncated_zst_file_keeps_what_came_before_and_says_so() {
     let many: String = (0..4_000)
         .map(|n: u64| {
             let noise = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            TWO_DAYS.lines().next().unwrap_or_default().replace("\"1\"", &format!("\"{n}\"")).replace("parcel", &format!("{noise:x}")) + "\n"
+            TWO_DAYS
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .replace("\"1\"", &format!("\"{n}\""))
+                .replace("parcel", &format!("{noise:x}"))
+                + "\n"
         })
         .collect();
     let mut packed = zstd::encode_all(many.as_bytes(), 1).expect("compressed");
@@ -85,7 +95,8 @@ fn a_truncated_zst_file_keeps_what_came_before_and_says_so() {
     let file = dir.path().join("cut.jsonl.zst");
     fs::write(&file, packed).expect("written");
     let data_dir = dir.path().join("data");
-    let output = run(&["replay", file.to_str().unwrap(), "--format", "jsonl", "--data-dir", data_dir.to_str().unwrap()]);
+    let output =
+        run(&["replay", file.to_str().unwrap(), "--format", "jsonl", "--data-dir", data_dir.to_str().unwrap()]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("cannot be read to its end"), "{said}");

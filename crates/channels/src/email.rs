@@ -20,7 +20,8 @@ pub(crate) fn read(options: &Options, input: Box<dyn Read>, each: &mut dyn FnMut
             number += 1;
             let place = if name.is_empty() { format!("message {number}") } else { format!("{name}, message {number}") };
             each(match bytes {
-                Ok(bytes) => interaction(options, bytes, number).ok_or_else(|| Malformed::at(place, "no message: it has no headers")),
+                Ok(bytes) => interaction(options, bytes, number)
+                    .ok_or_else(|| Malformed::at(place, "no message: it has no headers")),
                 Err(error) => Err(Malformed::end(place, error)),
             })
         })
@@ -30,8 +31,11 @@ pub(crate) fn read(options: &Options, input: Box<dyn Read>, each: &mut dyn FnMut
     }
 }
 
+/// Takes a message's bytes, or why none can be read; `false` ends the reading.
+type EachMessage<'a> = &'a mut dyn FnMut(Result<&[u8], String>) -> bool;
+
 /// Splits an mbox at its `From ` lines; a file without one is a message.
-fn messages(mut input: impl BufRead, each: &mut dyn FnMut(Result<&[u8], String>) -> bool) -> bool {
+fn messages(mut input: impl BufRead, each: EachMessage<'_>) -> bool {
     let mut message = Vec::new();
     let mut line = Vec::new();
     let mut blank_before = true;
@@ -60,7 +64,9 @@ fn is_separator(line: &[u8]) -> bool {
     let rest = String::from_utf8_lossy(rest);
     let words: Vec<&str> = rest.split_ascii_whitespace().collect();
     let days = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
-    words.len() >= 5 && words.iter().any(|word| days.contains(word)) && words.iter().any(|word| word.matches(':').count() == 2)
+    words.len() >= 5
+        && words.iter().any(|word| days.contains(word))
+        && words.iter().any(|word| word.matches(':').count() == 2)
 }
 
 /// Ids in a header: what stands between `<` and `>`, or bare words with an `@`.
@@ -202,7 +208,10 @@ mod tests {
             "From: Bob <Bob@Example.org>\nDate: Thu, 3 Jan 2019 11:00:00 +0100\nIn-Reply-To: <a@x>\nReferences: <z@x>\n <a@x>\nMessage-ID: <b@x>\n\nTry this\n",
         ));
         assert_eq!(mails.len(), 2);
-        assert_eq!(mails[0].author.as_ref().map(|a| (a.id.as_str(), a.name.as_str())), Some(("eve at example.org", "Eve E.")));
+        assert_eq!(
+            mails[0].author.as_ref().map(|a| (a.id.as_str(), a.name.as_str())),
+            Some(("eve at example.org", "Eve E."))
+        );
         assert!(mails[0].text.contains("From here on"));
         assert_eq!(mails[0].event_time, 1_546_506_000_000);
         assert_eq!(mails[1].parents, ["a@x", "z@x"]);

@@ -97,7 +97,12 @@ pub(crate) type Item = Result<Record, Malformed>;
 
 /// Reads records of a format, as they stand, and hands each to `each`; stops when it says `false`.
 /// A malformed record is handed on too and ends nothing.
-pub fn read(format: Format, options: &Options, input: Box<dyn Read>, each: &mut dyn FnMut(Result<Record, Malformed>) -> bool) {
+pub fn read(
+    format: Format,
+    options: &Options,
+    input: Box<dyn Read>,
+    each: &mut dyn FnMut(Result<Record, Malformed>) -> bool,
+) {
     let mut last_time: Option<Millis> = None;
     let mut checked = |item: Item| {
         each(item.and_then(|mut record| {

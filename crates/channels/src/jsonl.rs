@@ -119,11 +119,8 @@ fn interaction(line: Line, number: u64, place: &str) -> Item {
         replies: reach.replies,
         views: reach.views,
     };
-    let attachment = |from: Attachment| interaction::Attachment {
-        url: from.url,
-        media_type: from.media_type,
-        name: from.name,
-    };
+    let attachment =
+        |from: Attachment| interaction::Attachment { url: from.url, media_type: from.media_type, name: from.name };
     let interaction = Interaction {
         channel: line.channel,
         account: line.account,
@@ -170,9 +167,12 @@ mod tests {
     #[test]
     fn a_private_message_without_links_is_direct_and_a_mail_never() {
         let items = all(concat!(
-            r#"{"channel":"whatsapp","account":"acme","external_id":"1","direction":"in","author":{"id":"a"},"text":"hi","event_time":"2026-01-02T03:04:05Z","visibility":"private"}"#, "\n\n",
-            r#"{"channel":"email","account":"acme","external_id":"2","author":{"id":"a"},"event_time":"2026-01-02T03:04:05.5+01:00","visibility":"private"}"#, "\n",
-            r#"{"channel":"x","account":"acme","external_id":"3","event_time":"soon"}"#, "\n",
+            r#"{"channel":"whatsapp","account":"acme","external_id":"1","direction":"in","author":{"id":"a"},"text":"hi","event_time":"2026-01-02T03:04:05Z","visibility":"private"}"#,
+            "\n\n",
+            r#"{"channel":"email","account":"acme","external_id":"2","author":{"id":"a"},"event_time":"2026-01-02T03:04:05.5+01:00","visibility":"private"}"#,
+            "\n",
+            r#"{"channel":"x","account":"acme","external_id":"3","event_time":"soon"}"#,
+            "\n",
             r#"{"channel":"x","acount":"acme"}"#,
         ));
         assert_eq!(items[0].as_ref().unwrap().interaction.structure, Structure::Direct);

@@ -38,7 +38,8 @@ fn thing(options: &Options, value: &Value, line: &mut u64, each: &mut dyn FnMut(
         Some(kind @ ("t1" | "t3")) => {
             *line += 1;
             let replies = &data["replies"];
-            each(interaction(options, kind, data, *line)) && (!replies.is_object() || thing(options, replies, line, each))
+            each(interaction(options, kind, data, *line))
+                && (!replies.is_object() || thing(options, replies, line, each))
         }
         // Stubs that stand for things not sent, and kinds that are no posts.
         Some(_) => true,

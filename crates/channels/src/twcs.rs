@@ -53,10 +53,8 @@ fn read_json(input: Box<dyn Read>, each: &mut dyn FnMut(Item) -> bool) {
 
 fn read_csv(input: Box<dyn Read>, each: &mut dyn FnMut(Item) -> bool) {
     // Records end at line feeds only: a lone carriage return may stand inside an unquoted field.
-    let mut reader = csv::ReaderBuilder::new()
-        .terminator(csv::Terminator::Any(b'\n'))
-        .flexible(true)
-        .from_reader(input);
+    let mut reader =
+        csv::ReaderBuilder::new().terminator(csv::Terminator::Any(b'\n')).flexible(true).from_reader(input);
     let headers: Vec<String> = match reader.byte_headers() {
         Ok(headers) => headers.iter().map(|name| trim(&String::from_utf8_lossy(name))).collect(),
         Err(error) => {
@@ -109,7 +107,8 @@ fn interaction(row: &Row, line: u64, place: &str) -> Item {
         other => return Err(Malformed::at(place, format!("inbound is {other:?}, not True or False"))),
     };
     let created = required("created_at")?;
-    let event_time = x_time(created).ok_or_else(|| Malformed::at(place, format!("created_at {created:?} is no time")))?;
+    let event_time =
+        x_time(created).ok_or_else(|| Malformed::at(place, format!("created_at {created:?} is no time")))?;
     let text = unescape(field("text").unwrap_or_default());
     let account = if inbound { mentioned(&text) } else { Some(author.clone()) };
     let interaction = Interaction {
@@ -148,7 +147,8 @@ mod tests {
         items
     }
 
-    const HEADER: &str = "\u{feff},tweet_id,author_id,inbound,created_at,text,response_tweet_id,in_response_to_tweet_id\n";
+    const HEADER: &str =
+        "\u{feff},tweet_id,author_id,inbound,created_at,text,response_tweet_id,in_response_to_tweet_id\n";
 
     #[test]
     fn a_question_and_its_answer() {
@@ -167,7 +167,9 @@ mod tests {
 
     #[test]
     fn a_malformed_record_is_named_and_ends_nothing() {
-        let text = format!("{HEADER}0,2,1,Maybe,x,hi,,\n1,3,1,True,never,hi,,\n2,4,1,True,Tue Oct 31 22:10:47 +0000 2017,hi,,\n");
+        let text = format!(
+            "{HEADER}0,2,1,Maybe,x,hi,,\n1,3,1,True,never,hi,,\n2,4,1,True,Tue Oct 31 22:10:47 +0000 2017,hi,,\n"
+        );
         let items = all(Box::leak(text.into_boxed_str()));
         assert_eq!(items[0].as_ref().unwrap_err().to_string(), "line 2: inbound is \"Maybe\", not True or False");
         assert_eq!(items[1].as_ref().unwrap_err().to_string(), "line 3: created_at \"never\" is no time");

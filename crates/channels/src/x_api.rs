@@ -106,7 +106,8 @@ fn version_2(options: &Options, post: &Value, includes: &Value) -> Interaction {
     });
     let note = text_of(&post["note_tweet"]["text"]);
     let referenced = post["referenced_tweets"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let parents = referenced.iter().filter(|other| other["type"] == "replied_to").filter_map(|other| id_of(&other["id"]));
+    let parents =
+        referenced.iter().filter(|other| other["type"] == "replied_to").filter_map(|other| id_of(&other["id"]));
     Interaction {
         channel: "x".into(),
         account: options.account(),

@@ -25,12 +25,12 @@ pub(crate) fn read(path: &Path, partitions: u16) -> io::Result<Option<Vec<u64>>>
         Err(error) => return Err(error),
     };
     let width = usize::from(partitions) * 8 + 4;
-    let whole = bytes.chunks_exact(width).filter_map(|chunk| {
+    let mut whole = bytes.chunks_exact(width).filter_map(|chunk| {
         let (ends, checksum) = chunk.split_last_chunk::<4>()?;
         let ends_at = |at: &[u8]| at.try_into().map(u64::from_le_bytes).unwrap_or_default();
         (crc32c::crc32c(ends) == u32::from_le_bytes(*checksum)).then(|| ends.chunks_exact(8).map(ends_at).collect())
     });
-    Ok(whole.last())
+    Ok(whole.next_back())
 }
 
 #[derive(Default)]
@@ -60,11 +60,11 @@ impl HighWater {
                     }
                     (wanted.ends.take(), wanted.stop)
                 };
-                if let Some(ends) = ends {
-                    if let Err(error) = write(&path, &mut file, &ends) {
-                        on_failure(format!("{}: {error}", path.display()));
-                        return;
-                    }
+                if let Some(ends) = ends
+                    && let Err(error) = write(&path, &mut file, &ends)
+                {
+                    on_failure(format!("{}: {error}", path.display()));
+                    return;
                 }
                 if stop {
                     return;

@@ -269,10 +269,8 @@ impl Shared {
             lock(&self.rings[usize::from(partition)]).push(record, self.options.ring_bytes);
             moved[usize::from(partition)] = true;
         }
-        if sync {
-            if let Some(high_water) = lock(&self.high_water).as_ref() {
-                high_water.mark(ends);
-            }
+        if sync && let Some(high_water) = lock(&self.high_water).as_ref() {
+            high_water.mark(ends);
         }
         let watchers = self.watchers.read().unwrap_or_else(PoisonError::into_inner);
         for (partition, _) in moved.iter().enumerate().filter(|(_, moved)| **moved) {
@@ -282,7 +280,13 @@ impl Shared {
         Ok(())
     }
 
-    fn read_stored(&self, partition: u16, from: u64, end: u64, max_bytes: usize) -> Result<Vec<StoredRecord>, ReadError> {
+    fn read_stored(
+        &self,
+        partition: u16,
+        from: u64,
+        end: u64,
+        max_bytes: usize,
+    ) -> Result<Vec<StoredRecord>, ReadError> {
         let mut options = ReadOptions::default();
         options.set_iterate_upper_bound(store::key(partition, end));
         let start = store::key(partition, from);

@@ -199,7 +199,7 @@ fn encode(header: &Header, events: &[u8]) -> Bytes {
     let mut record = BytesMut::with_capacity(header.encoded_len() + events.len() + 16);
     encode_key(1, WireType::LengthDelimited, &mut record);
     encode_varint(header.encoded_len() as u64, &mut record);
-    let _ = header.encode_raw(&mut record);
+    header.encode_raw(&mut record);
     record.extend_from_slice(events);
     let checksum = crc32c::crc32c(&record);
     record.extend_from_slice(&[CHECKSUM_TAG]);

@@ -43,13 +43,7 @@ pub enum Outcome {
 }
 
 /// Decides on one interaction. `own_seq` is the number that its event will have.
-pub fn accept(
-    state: &Ingest,
-    context: &Context,
-    workspace: &str,
-    arrival: Arrival,
-    out: &mut Vec<Event>,
-) -> Outcome {
+pub fn accept(state: &Ingest, context: &Context, workspace: &str, arrival: Arrival, out: &mut Vec<Event>) -> Outcome {
     let Arrival { mut received, revision } = arrival;
     let Some(known) = state.workspace(workspace) else { return Outcome::UnknownWorkspace };
     let Some(message) = received.message.clone() else { return Outcome::UnknownWorkspace };
@@ -95,8 +89,9 @@ pub fn accept(
 /// The company speaks when the author is one of its accounts.
 fn direction(workspace: &Workspace, received: &InteractionReceived) -> Direction {
     let channel = received.message.as_ref().map_or("", |message| message.channel.as_str());
-    let ours = received.author_id.as_ref().is_some_and(|author| {
-        workspace.accounts.contains(&(channel.to_owned(), author.clone()))
-    });
+    let ours = received
+        .author_id
+        .as_ref()
+        .is_some_and(|author| workspace.accounts.contains(&(channel.to_owned(), author.clone())));
     if ours { Direction::Outbound } else { Direction::Inbound }
 }

@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use rejoinder_machine::{
-    Backing, Context, DueTimer, Failure, Own, Source, State, Table, TableVisitor, Timers,
-};
+use rejoinder_machine::{Backing, Context, DueTimer, Failure, Own, Source, State, Table, TableVisitor, Timers};
 use rejoinder_model::{MessageKey, Service};
 use rejoinder_wire::event::{Event, MessageRef, event::Body};
 use serde::{Deserialize, Serialize};

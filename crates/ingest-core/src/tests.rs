@@ -21,12 +21,8 @@ impl World {
     }
 
     fn accept(&mut self, workspace: &str, id: &str, author: &str, revision: Option<Revision>) -> Outcome {
-        let message = MessageRef {
-            channel: "x".into(),
-            account: "acme".into(),
-            external_id: id.into(),
-            global_ids: false,
-        };
+        let message =
+            MessageRef { channel: "x".into(), account: "acme".into(), external_id: id.into(), global_ids: false };
         let received = InteractionReceived {
             message: Some(message),
             author_id: Some(author.into()),

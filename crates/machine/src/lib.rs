@@ -9,5 +9,5 @@ mod table;
 mod timers;
 
 pub use kernel::{Context, DueTimer, Failure, Job, Own, Source, State, TableVisitor, event};
-pub use table::{Backing, Change, DIGEST_VERSION, NoBacking, Table, TableKey, TableOps};
+pub use table::{Backing, Change, DIGEST_VERSION, NoBacking, StoredEntries, Table, TableKey, TableOps};
 pub use timers::{TimerKey, Timers};

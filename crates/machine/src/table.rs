@@ -19,6 +19,9 @@ pub const DIGEST_VERSION: u32 = 1;
 /// Bytes that an entry takes in memory besides its value.
 const ENTRY_OVERHEAD: usize = 96;
 
+/// Keys and values as stored.
+pub type StoredEntries = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// Where a table's entries lie when they are not in memory.
 pub trait Backing: Send + Sync {
     /// The stored value of a key.
@@ -31,7 +34,7 @@ pub trait Backing: Send + Sync {
     ///
     /// # Errors
     /// What the storage said.
-    fn scan(&self, table: u8, from: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, String>;
+    fn scan(&self, table: u8, from: &[u8], limit: usize) -> Result<StoredEntries, String>;
 
     /// Takes note that a read failed: the state can no longer be trusted, and its lane must stop.
     fn failed(&self, what: String);
@@ -46,7 +49,7 @@ impl Backing for NoBacking {
         Ok(None)
     }
 
-    fn scan(&self, _: u8, _: &[u8], _: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, String> {
+    fn scan(&self, _: u8, _: &[u8], _: usize) -> Result<StoredEntries, String> {
         Ok(Vec::new())
     }
 
@@ -210,15 +213,7 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
     /// The table of number `id` in front of a store.
     #[must_use]
     pub fn new(id: u8, backing: Arc<dyn Backing>) -> Self {
-        Self {
-            id,
-            slots: RefCell::default(),
-            dirty: Vec::new(),
-            flushing: Vec::new(),
-            digest: 0,
-            bytes: 0,
-            backing,
-        }
+        Self { id, slots: RefCell::default(), dirty: Vec::new(), flushing: Vec::new(), digest: 0, bytes: 0, backing }
     }
 
     /// The value of a key.
@@ -301,10 +296,11 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
         }
         let slots = self.slots.borrow();
         for key in self.dirty.iter().chain(&self.flushing) {
-            if key >= from && complete_to.as_ref().is_none_or(|to| key <= to) {
-                if let Some(value) = slots.get(key).and_then(|slot| slot.value.clone()) {
-                    page.insert(key.clone(), value);
-                }
+            if key >= from
+                && complete_to.as_ref().is_none_or(|to| key <= to)
+                && let Some(value) = slots.get(key).and_then(|slot| slot.value.clone())
+            {
+                page.insert(key.clone(), value);
             }
         }
         page.into_iter().take(limit).collect()

@@ -52,7 +52,7 @@ macro_rules! id {
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 let mut text = [0_u8; 14];
-                text[0] = $letter as u8;
+                text[0] = b'c';
                 for (i, digit) in text[1..].iter_mut().enumerate() {
                     let shift = 5 * (12 - i);
                     *digit = DIGITS[((self.0 >> shift) & 31) as usize];

@@ -75,9 +75,6 @@ impl std::str::FromStr for Position {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = || format!("position {text:?} is not PARTITION/INDEX, like 3/1024");
         let (partition, index) = text.split_once('/').ok_or_else(wrong)?;
-        Ok(Self {
-            partition: partition.parse().map_err(|_| wrong())?,
-            index: index.parse().map_err(|_| wrong())?,
-        })
+        Ok(Self { partition: partition.parse().map_err(|_| wrong())?, index: index.parse().map_err(|_| wrong())? })
     }
 }

@@ -26,17 +26,12 @@ impl Input {
             Self::Tick { index, .. } | Self::Frame { index, .. } => *index,
         }
     }
-
-    pub(crate) fn is_tick(&self) -> bool {
-        matches!(self, Self::Tick { .. })
-    }
 }
 
 /// Inputs in log order.
 #[derive(Default)]
 pub(crate) struct Inputs {
     waiting: VecDeque<Input>,
-    bytes: usize,
 }
 
 impl Inputs {
@@ -55,15 +50,12 @@ impl Inputs {
         if record.header.event_count > 1 && !upstream {
             return Ok(());
         }
-        let events = record.events()?;
-        if let [event] = &events[..] {
-            if event.len() <= TICK_BYTES && is_tick(event) {
-                self.waiting.push_back(Input::Tick { index, stamp: record.header.record_time, own_seq_end });
-                return Ok(());
-            }
+        if is_tick_frame(record)? {
+            self.waiting.push_back(Input::Tick { index, stamp: record.header.record_time, own_seq_end });
+            return Ok(());
         }
         if upstream {
-            self.bytes += events.iter().map(Bytes::len).sum::<usize>();
+            let events = record.events()?;
             let first_own_seq = record.header.first_own_seq;
             self.waiting.push_back(Input::Frame { index, first_own_seq, events, next: 0 });
         }
@@ -75,10 +67,10 @@ impl Inputs {
         while self.waiting.front().is_some_and(|input| input.index() < consumed.index) {
             self.pop();
         }
-        if let Some(Input::Frame { index, next, .. }) = self.waiting.front_mut() {
-            if *index == consumed.index {
-                *next = (*next).max(consumed.events);
-            }
+        if let Some(Input::Frame { index, next, .. }) = self.waiting.front_mut()
+            && *index == consumed.index
+        {
+            *next = (*next).max(consumed.events);
         }
     }
 
@@ -91,25 +83,16 @@ impl Inputs {
     }
 
     pub(crate) fn pop(&mut self) {
-        if let Some(Input::Frame { events, .. }) = self.waiting.pop_front() {
-            self.bytes = self.bytes.saturating_sub(events.iter().map(Bytes::len).sum());
-        }
-    }
-
-    pub(crate) fn has_tick(&self) -> bool {
-        self.waiting.iter().any(Input::is_tick)
-    }
-
-    /// Bytes of events that wait.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.waiting.len()
+        self.waiting.pop_front();
     }
 }
 
-fn is_tick(event: &Bytes) -> bool {
-    Event::decode(event.clone()).is_ok_and(|event| matches!(event.body, Some(Body::ClockTick(_))))
+/// Is it a clock tick? Such a frame holds nothing else.
+pub(crate) fn is_tick_frame(record: &RecordView) -> Result<bool, Damage> {
+    if record.header.event_count != 1 {
+        return Ok(false);
+    }
+    let events = record.events()?;
+    let tick = |event: &Bytes| Event::decode(event.clone()).is_ok_and(|e| matches!(e.body, Some(Body::ClockTick(_))));
+    Ok(matches!(&events[..], [event] if event.len() <= TICK_BYTES && tick(event)))
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use prost::Message;
 use rejoinder_event_log::fold::Consumed;
-use rejoinder_event_log::{AppendError, EventLog, FrameBuilder, PartitionFold, RecordView, Verdict, record, settled};
+use rejoinder_event_log::{
+    AppendError, Damage, EventLog, FrameBuilder, PartitionFold, RecordView, StoredRecord, Verdict, record, settled,
+};
 use rejoinder_machine::{Context, DIGEST_VERSION, DueTimer, Job, Own, Source, State, event};
 use rejoinder_model::{Millis, Position};
 use rejoinder_projection_store::LaneStore;
@@ -13,8 +15,8 @@ use rejoinder_wire::event::{Checkpoint, ClockTick, Event, Quarantined, event::Bo
 use rejoinder_wire::log::{Claim, Header};
 
 use crate::clock::Clock;
-use crate::inputs::{Input, Inputs};
-use crate::queue::JobQueue;
+use crate::inputs::{self, Input, Inputs};
+use crate::queue::{JobQueue, Waker};
 use crate::recover;
 
 /// How many bytes are read from the log at a time.
@@ -23,8 +25,6 @@ const READ_BYTES: usize = 1 << 20;
 const FRAME_TARGET_BYTES: usize = 192 << 10;
 /// How many timers are looked up at a time.
 const TIMER_PAGE: usize = 256;
-/// How many inputs may wait.
-const MAX_INPUTS: usize = 1024;
 
 /// How a lane runs.
 #[derive(Clone, Copy, Debug)]
@@ -125,9 +125,11 @@ pub struct Lane<S: State> {
     jobs: Arc<JobQueue<S>>,
     pub(crate) state: S,
     phase: Phase,
-    /// Ownership as of the read position.
+    /// Ownership as of the read position: always near the end, or own commits would not be read back.
     pub(crate) fold: PartitionFold,
-    /// Ownership as of each record that is not considered yet, the first one first.
+    /// Ownership as of where inputs were read up to, a chunk at a time, however far that lags.
+    behind: PartitionFold,
+    /// Ownership as of each record of that chunk.
     snapshots: VecDeque<PartitionFold>,
     inputs: Inputs,
     considered: Consumed,
@@ -141,8 +143,12 @@ pub struct Lane<S: State> {
     stamp: Millis,
     in_flight: VecDeque<InFlight<S>>,
     job: Option<(Box<dyn Job<S>>, usize)>,
+    /// The newest tick read, by whatever service, and its stamp.
+    newest_tick: Option<u64>,
     last_tick: Millis,
     tick_in_flight: bool,
+    /// May it claim? Not after somebody else claimed, until it is assigned anew.
+    assigned: bool,
     since_checkpoint: u64,
     flush_wanted: bool,
     changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
@@ -172,8 +178,9 @@ impl<S: State> Lane<S> {
             state: start.state,
             phase: Phase::Warm,
             considered: start.fold.lane(S::SERVICE).consumed,
-            snapshots: VecDeque::from([start.fold]),
+            snapshots: VecDeque::new(),
             fold: start.fold,
+            behind: start.fold,
             inputs: Inputs::default(),
             applied: start.applied,
             last_checksum: start.checksum,
@@ -184,8 +191,10 @@ impl<S: State> Lane<S> {
             stamp: 0,
             in_flight: VecDeque::new(),
             job: None,
+            newest_tick: None,
             last_tick: Millis::MIN,
             tick_in_flight: false,
+            assigned: !options.follow_only,
             since_checkpoint: 0,
             flush_wanted: false,
             changes: BTreeMap::new(),
@@ -236,10 +245,11 @@ impl<S: State> Lane<S> {
         let read = self.read()?;
         let at_end = self.fold.next_index >= self.log.end(self.partition);
         let worked = match self.phase {
-            Phase::Warm if at_end && !self.options.follow_only => {
+            Phase::Warm if at_end && self.assigned => {
                 self.claim()?;
                 true
             }
+            Phase::Warm if !self.assigned && !self.options.follow_only => self.lose_jobs(),
             Phase::Live => self.live()?,
             Phase::Warm | Phase::Claiming | Phase::Stopped(_) => false,
         };
@@ -249,56 +259,80 @@ impl<S: State> Lane<S> {
         Ok(if read || worked { Progress::Worked } else { Progress::Idle })
     }
 
-    fn lose_jobs(&mut self) {
-        let waiting = self.in_flight.drain(..).flat_map(|frame| frame.jobs);
-        waiting.for_each(Job::lost);
-        if let Some((job, _)) = self.job.take() {
-            job.lost();
-        }
-        while let Some(job) = self.jobs.pop() {
-            job.lost();
-        }
+    /// Lets the lane claim: its assignment was confirmed after the claim that deposed it was read.
+    pub fn assign(&mut self) {
+        self.assigned = true;
     }
 
+    fn lose_jobs(&mut self) -> bool {
+        let mut jobs: Vec<_> = self.in_flight.drain(..).flat_map(|frame| frame.jobs).collect();
+        jobs.extend(self.job.take().map(|(job, _)| job));
+        jobs.extend(std::iter::from_fn(|| self.jobs.pop()));
+        let any = !jobs.is_empty();
+        jobs.into_iter().for_each(Job::lost);
+        any
+    }
+
+    /// Reads on to the end: who owns what, and this lane's own commits.
     fn read(&mut self) -> Result<bool, Failure> {
-        if self.inputs.len() >= MAX_INPUTS || self.inputs.bytes() >= 4 * READ_BYTES {
-            return Ok(false);
-        }
-        let from = self.fold.next_index;
-        let records = self.log.read(self.partition, from, READ_BYTES).map_err(|e| Failure::Log(e.to_string()))?;
+        let records = self.stored(self.fold.next_index)?;
         let any = !records.is_empty();
         for stored in records {
             let at = Position { partition: self.partition, index: stored.index };
-            let damaged = |damage| Failure::Log(format!("damaged at {at}: {damage}"));
-            let record = RecordView::verify(&stored.bytes).map_err(damaged)?;
-            let own_seq_end = self.fold.lane(S::SERVICE).next_own_seq;
+            let record = RecordView::peek(&stored.bytes).map_err(|damage| damaged(at, &damage))?;
             let verdict = self.fold.fold(stored.index, record.service, &record.header);
             self.last_checksum = record::checksum_of(&stored.bytes);
-            if verdict == Verdict::Counted {
-                self.inputs.offer(S::SERVICE, stored.index, &record, own_seq_end).map_err(damaged)?;
+            if verdict == Verdict::Counted && inputs::is_tick_frame(&record).map_err(|damage| damaged(at, &damage))? {
+                self.newest_tick = Some(at.index);
+                self.last_tick = self.last_tick.max(record.header.record_time);
             }
-            self.snapshots.push_back(self.fold);
             if record.service == S::SERVICE {
+                RecordView::verify(&stored.bytes).map_err(|damage| damaged(at, &damage))?;
                 self.own(at, &record, verdict)?;
             }
-            if self.inputs.front().is_none() {
-                self.considered = self.considered.max(Consumed { index: self.fold.next_index, events: 0 });
+            if self.fold.next_index <= at.index {
+                // Deposed: it folds again from what is stored.
+                break;
             }
         }
-        self.forget_snapshots();
         Ok(any)
     }
 
-    /// Drops what recovery will not need: ownership before the first record that is not considered.
-    fn forget_snapshots(&mut self) {
-        match self.inputs.front().map(Input::index) {
-            None => self.snapshots = VecDeque::from([self.fold]),
-            Some(first) => {
-                while self.snapshots.len() > 1 && self.snapshots.front().is_some_and(|fold| fold.next_index < first) {
-                    self.snapshots.pop_front();
+    fn stored(&self, from: u64) -> Result<Vec<StoredRecord>, Failure> {
+        self.log.read(self.partition, from, READ_BYTES).map_err(|error| Failure::Log(error.to_string()))
+    }
+
+    /// Reads the next chunk of inputs once those at hand are considered.
+    fn read_inputs(&mut self) -> Result<(), Failure> {
+        while self.inputs.front().is_none() && self.behind.next_index < self.fold.next_index {
+            self.snapshots.clear();
+            for stored in self.stored(self.behind.next_index)? {
+                // What the first cursor has not seen yet may not be considered before it has.
+                if stored.index >= self.fold.next_index {
+                    break;
+                }
+                let at = Position { partition: self.partition, index: stored.index };
+                let record = RecordView::verify(&stored.bytes).map_err(|damage| damaged(at, &damage))?;
+                let own_seq_end = self.behind.lane(S::SERVICE).next_own_seq;
+                self.snapshots.push_back(self.behind);
+                if self.behind.fold(stored.index, record.service, &record.header) == Verdict::Counted {
+                    let offered = self.inputs.offer(S::SERVICE, stored.index, &record, own_seq_end);
+                    offered.map_err(|damage| damaged(at, &damage))?;
                 }
             }
+            self.inputs.considered(self.considered);
         }
+        if self.inputs.front().is_none() {
+            self.considered = self.considered.max(Consumed { index: self.behind.next_index, events: 0 });
+        }
+        Ok(())
+    }
+
+    /// Ownership as of the first record that is not considered: where a restart begins to read.
+    fn restart_fold(&self) -> PartitionFold {
+        let first = self.inputs.front().map(Input::index);
+        let at = first.and_then(|first| self.snapshots.iter().find(|fold| fold.next_index == first));
+        at.copied().unwrap_or(self.behind)
     }
 
     /// A record of this lane, by this writer or another.
@@ -337,15 +371,16 @@ impl<S: State> Lane<S> {
     /// Folds a frame of this lane that stands in the log.
     fn apply_stored(&mut self, at: Position, record: &RecordView) -> Result<(), Failure> {
         let lane = *self.fold.lane(S::SERVICE);
-        self.inputs.considered(lane.consumed);
         self.considered = self.considered.max(lane.consumed);
+        self.inputs.considered(self.considered);
         if at.index < self.applied {
             return Ok(());
         }
         let events = record.events().map_err(|damage| Failure::Log(format!("damaged at {at}: {damage}")))?;
         let mut own_seq = record.header.first_own_seq;
         for bytes in events {
-            let event = Event::decode(bytes).map_err(|e| Failure::Log(format!("damaged at {at}: event {own_seq}: {e}")))?;
+            let event =
+                Event::decode(bytes).map_err(|e| Failure::Log(format!("damaged at {at}: event {own_seq}: {e}")))?;
             self.check_known(&event, at)?;
             if let Some(Body::Checkpoint(checkpoint)) = &event.body {
                 let digest = self.collect();
@@ -381,7 +416,8 @@ impl<S: State> Lane<S> {
         self.claims += 1;
         // Derived from counts, so that the same input gives the same log; the position in the
         // compare-and-swap, not the nonce, keeps writers apart.
-        self.nonce = self.fold.next_index.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.claims ^ ((S::SERVICE as u64) << 56);
+        self.nonce =
+            self.fold.next_index.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.claims ^ ((S::SERVICE as u64) << 56);
         let claim = Claim { prev_epoch: epoch.unwrap_or_default(), lane_is_new: epoch.is_none(), nonce: self.nonce };
         let stamp = self.next_stamp();
         self.append(record::claim(S::SERVICE, claim, stamp))?;
@@ -396,7 +432,8 @@ impl<S: State> Lane<S> {
         let start = recover::start::<S>(&*self.log, self.partition, &self.store)?;
         self.state = start.state;
         self.fold = start.fold;
-        self.snapshots = VecDeque::from([start.fold]);
+        self.behind = start.fold;
+        self.snapshots.clear();
         self.inputs = Inputs::default();
         self.considered = start.fold.lane(S::SERVICE).consumed;
         self.applied = start.applied;
@@ -404,13 +441,18 @@ impl<S: State> Lane<S> {
         self.changes.clear();
         self.since_checkpoint = 0;
         self.flush_wanted = false;
+        self.newest_tick = None;
+        self.tick_in_flight = false;
+        self.assigned = false;
         self.phase = Phase::Warm;
         Ok(())
     }
 
     fn append(&mut self, record: bytes::Bytes) -> Result<(), Failure> {
         self.log.append(self.partition, record).map_err(|error| match error {
-            AppendError::Full(_) | AppendError::Stopped(_) | AppendError::TooLarge { .. } => Failure::Log(error.to_string()),
+            AppendError::Full(_) | AppendError::Stopped(_) | AppendError::TooLarge { .. } => {
+                Failure::Log(error.to_string())
+            }
         })
     }
 
@@ -445,6 +487,7 @@ impl<S: State> Lane<S> {
             self.since_checkpoint = 0;
             self.flush_wanted = true;
         }
+        self.read_inputs()?;
         let before = self.considered;
         self.consider(&mut frame)?;
         self.run_jobs(&mut frame)?;
@@ -526,7 +569,6 @@ impl<S: State> Lane<S> {
                     if !settled::may_act_on_tick(&self.fold, S::SERVICE, index) {
                         break;
                     }
-                    self.last_tick = self.last_tick.max(stamp);
                     let due = self.state.timers().due(stamp, own_seq_end, TIMER_PAGE);
                     if due.is_empty() {
                         self.inputs.pop();
@@ -562,7 +604,8 @@ impl<S: State> Lane<S> {
         let done = *next >= count;
         if let Some(bytes) = bytes {
             let at = Position { partition: self.partition, index };
-            let input = Event::decode(bytes).map_err(|e| Failure::Log(format!("damaged at {at}: event {number}: {e}")))?;
+            let input =
+                Event::decode(bytes).map_err(|e| Failure::Log(format!("damaged at {at}: event {number}: {e}")))?;
             self.check_known(&input, at)?;
             let source = Source { index, event: number, own_seq };
             let mut decided = Vec::new();
@@ -587,7 +630,7 @@ impl<S: State> Lane<S> {
         let mut considered = Consumed { index, events };
         if self.inputs.front().is_none() {
             // Nothing that stands further on in what was read concerns this service.
-            considered = Consumed { index: self.fold.next_index, events: 0 };
+            considered = Consumed { index: self.behind.next_index, events: 0 };
         }
         self.considered = self.considered.max(considered);
     }
@@ -612,7 +655,8 @@ impl<S: State> Lane<S> {
     fn is_tick_due(&mut self) -> bool {
         let now = self.clock.wall_ms();
         let soon = now < self.last_tick.saturating_add(self.options.tick_interval_ms);
-        if soon || self.tick_in_flight || self.inputs.has_tick() {
+        let waiting = self.newest_tick.is_some_and(|index| index >= self.considered.index);
+        if soon || self.tick_in_flight || waiting {
             return false;
         }
         self.state.timers().next_due().is_some_and(|due| due <= now)
@@ -620,7 +664,23 @@ impl<S: State> Lane<S> {
 
     /// Is nothing on its way, and nothing known to do at this time?
     pub fn is_quiet(&self) -> bool {
-        self.in_flight.is_empty() && self.job.is_none() && self.jobs.is_empty() && self.inputs.front().is_none()
+        self.in_flight.is_empty()
+            && self.job.is_none()
+            && self.jobs.is_empty()
+            && self.inputs.front().is_none()
+            && self.behind.next_index == self.fold.next_index
+    }
+
+    /// In how many milliseconds the earliest timer is due; `None` when there is none.
+    pub fn due_in_ms(&mut self) -> Option<u64> {
+        let now = self.clock.wall_ms();
+        let due = self.state.timers().next_due()?.max(self.last_tick.saturating_add(self.options.tick_interval_ms));
+        Some(u64::try_from(due.saturating_sub(now)).unwrap_or(0).max(1))
+    }
+
+    /// Whom to wake when a job comes.
+    pub fn wake_by(&self, waker: Waker) {
+        self.jobs.wake_by(waker);
     }
 
     /// When the earliest timer is due.
@@ -653,8 +713,7 @@ impl<S: State> Lane<S> {
     /// When the state cannot be written.
     pub fn store_now(&mut self) -> Result<(), Failure> {
         self.collect();
-        self.forget_snapshots();
-        let fold = *self.snapshots.front().unwrap_or(&self.fold);
+        let fold = self.restart_fold();
         recover::store(self, &fold)
     }
 
@@ -670,6 +729,10 @@ impl<S: State> Lane<S> {
     pub(crate) fn done_own_seq(&self) -> u64 {
         self.next_own_seq
     }
+}
+
+fn damaged(at: Position, damage: &Damage) -> Failure {
+    Failure::Log(format!("damaged at {at}: {damage}"))
 }
 
 /// A frame that is being decided.

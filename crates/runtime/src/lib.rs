@@ -4,17 +4,21 @@
 //! Nothing here waits or sleeps: a lane is stepped by whoever drives it, a worker thread or the turns
 //! of a replay.
 
+mod ask;
 mod clock;
 mod inputs;
 mod lane;
 mod queue;
 mod recover;
 mod turns;
+mod worker;
 
+pub use ask::Ask;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use lane::{Failure, Lane, Options, Phase, Progress, Status};
-pub use queue::{JobQueue, Refused};
+pub use queue::{JobQueue, Refused, Waker};
 pub use turns::{Turn, Turns};
+pub use worker::Workers;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Commands and queries on their way to a lane: bounded, and fair between workspaces.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rejoinder_machine::Job;
 
@@ -21,10 +21,14 @@ struct Jobs<S> {
     closed: bool,
 }
 
+/// Wakes whoever runs a lane.
+pub type Waker = Arc<dyn Fn() + Send + Sync>;
+
 /// The jobs of one lane. Each workspace has its own line, and the lines take turns.
 pub struct JobQueue<S> {
     jobs: Mutex<Jobs<S>>,
     max_bytes: usize,
+    waker: OnceLock<Waker>,
 }
 
 impl<S> JobQueue<S> {
@@ -32,7 +36,7 @@ impl<S> JobQueue<S> {
     #[must_use]
     pub fn new(max_bytes: usize) -> Self {
         let jobs = Jobs { by_workspace: BTreeMap::new(), turns: VecDeque::new(), bytes: 0, closed: false };
-        Self { jobs: Mutex::new(jobs), max_bytes }
+        Self { jobs: Mutex::new(jobs), max_bytes, waker: OnceLock::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Jobs<S>> {
@@ -59,6 +63,10 @@ impl<S> JobQueue<S> {
         if line.len() == 1 {
             jobs.turns.push_back(workspace);
         }
+        drop(jobs);
+        if let Some(wake) = self.waker.get() {
+            wake();
+        }
         Ok(())
     }
 
@@ -80,6 +88,16 @@ impl<S> JobQueue<S> {
     /// How many workspaces wait for a turn.
     pub(crate) fn is_empty(&self) -> bool {
         self.lock().turns.is_empty()
+    }
+
+    /// Do jobs wait?
+    pub fn is_busy(&self) -> bool {
+        !self.is_empty()
+    }
+
+    /// Whom to wake when a job comes; the first one stays.
+    pub(crate) fn wake_by(&self, waker: Waker) {
+        let _ = self.waker.set(waker);
     }
 
     /// Takes no more.

@@ -4,6 +4,7 @@ use rejoinder_machine::State;
 use rejoinder_model::Millis;
 
 use crate::lane::{Failure, Lane, Phase, Progress};
+use crate::queue::Waker;
 
 /// A lane of any service.
 pub trait Turn {
@@ -16,6 +17,12 @@ pub trait Turn {
     /// # Errors
     /// When the state cannot be written.
     fn flush(&mut self) -> Result<(), Failure>;
+    /// In how many milliseconds the earliest timer is due; `None` when there is none.
+    fn due_in_ms(&mut self) -> Option<u64>;
+    /// Is nothing on its way?
+    fn is_quiet(&self) -> bool;
+    /// Whom to wake when a job comes.
+    fn wake_by(&mut self, waker: Waker);
     /// Why it stopped, if it did.
     fn failure(&self) -> Option<Failure>;
 }
@@ -31,6 +38,18 @@ impl<S: State> Turn for Lane<S> {
 
     fn flush(&mut self) -> Result<(), Failure> {
         Lane::flush(self)
+    }
+
+    fn due_in_ms(&mut self) -> Option<u64> {
+        Lane::due_in_ms(self)
+    }
+
+    fn is_quiet(&self) -> bool {
+        Lane::is_quiet(self) || self.failure().is_some()
+    }
+
+    fn wake_by(&mut self, waker: Waker) {
+        Lane::wake_by(self, waker);
     }
 
     fn failure(&self) -> Option<Failure> {

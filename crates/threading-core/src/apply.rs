@@ -206,10 +206,10 @@ fn join(state: &mut Threading, placed: &MessagePlaced) {
         state.conversations.put(*from, Conversation { into, ..Conversation::default() });
     }
     state.conversations.update(&into, |conversation| conversation.messages += 1);
-    if let Some(key) = ConversationKey::from_wire(&placed.conversation_key) {
-        if state.conversation_keys.get(&key).is_none() {
-            state.conversation_keys.put(key, into);
-        }
+    if let Some(key) = ConversationKey::from_wire(&placed.conversation_key)
+        && state.conversation_keys.get(&key).is_none()
+    {
+        state.conversation_keys.put(key, into);
     }
 }
 
@@ -267,7 +267,8 @@ fn settle(state: &mut Threading, key: MessageKey, handle: Option<HandleKey>, wai
         let place = (placed.conversation, handle);
         let thread = state.threads.get(&ThreadId(placed.thread));
         let split = thread.as_ref().is_some_and(|thread| thread.split_from != 0);
-        let opened_here = thread.is_some_and(|thread| state.find_conversation(thread.conversation) == placed.conversation);
+        let opened_here =
+            thread.is_some_and(|thread| state.find_conversation(thread.conversation) == placed.conversation);
         // Our answer may stand in another conversation than what it answers: that is no place of theirs.
         let theirs = !is_outbound(placed.direction) || opened_here;
         if theirs && !split && state.places.get(&place).is_none() && placed.line.is_empty() {

@@ -103,7 +103,9 @@ pub fn decide(
     let key = (!asked.request_id.is_empty()).then(|| MessageKey::new(workspace, "request", None, asked.request_id));
     if let Some(subject) = key.and_then(|key| remembered(state, context.now, key)) {
         return Ok(match command {
-            Command::MergePersons { .. } | Command::UnmergePersons { .. } | Command::LinkHandle { .. }
+            Command::MergePersons { .. }
+            | Command::UnmergePersons { .. }
+            | Command::LinkHandle { .. }
             | Command::UnlinkHandle { .. } => Done::Person(PersonId(subject)),
             _ => Done::Thread(ThreadId(subject)),
         });
@@ -138,7 +140,10 @@ impl Judge<'_> {
         match command {
             Command::Resolve { thread, disposition, unconfirmed, reason } => {
                 let (id, thread) = self.thread(*thread)?;
-                if !is_open(thread.state()) && thread.state() != ThreadState::Watched && thread.state() != ThreadState::Resolved {
+                if !is_open(thread.state())
+                    && thread.state() != ThreadState::Watched
+                    && thread.state() != ThreadState::Resolved
+                {
                     return Err(Refusal::Precondition(format!("thread {id} has nothing to resolve yet")));
                 }
                 let mut change = self.change(id, &thread, ThreadState::Resolved, reason);
@@ -150,7 +155,9 @@ impl Judge<'_> {
             Command::Hold { thread, reason, until } => {
                 let (id, thread) = self.thread(*thread)?;
                 if !is_open(thread.state()) {
-                    return Err(Refusal::Precondition(format!("thread {id} is not open: only open threads can be held")));
+                    return Err(Refusal::Precondition(format!(
+                        "thread {id} is not open: only open threads can be held"
+                    )));
                 }
                 if until.is_some_and(|until| until <= self.context.now) {
                     return Err(Refusal::Invalid { field: "until", what: "lies in the past".into() });
@@ -410,11 +417,11 @@ impl Judge<'_> {
         if previous == id.0 {
             return Ok(Done::Person(id));
         }
-        if let Some((other, owner)) = self.state.find_person(previous) {
-            if owner.handles.len() > 1 {
-                let what = format!("the handle belongs to person {other} with others: unlink it there first");
-                return Err(Refusal::Precondition(what));
-            }
+        if let Some((other, owner)) = self.state.find_person(previous)
+            && owner.handles.len() > 1
+        {
+            let what = format!("the handle belongs to person {other} with others: unlink it there first");
+            return Err(Refusal::Precondition(what));
         }
         let asserted = HandleAsserted {
             handle: key.to_wire(),
@@ -438,7 +445,9 @@ impl Judge<'_> {
             return Err(Refusal::NotFound { kind: "handle", id });
         }
         if person.handles.len() == 1 {
-            return Err(Refusal::Precondition(format!("it is the only handle of person {id}: there is nothing to part")));
+            return Err(Refusal::Precondition(format!(
+                "it is the only handle of person {id}: there is nothing to part"
+            )));
         }
         let new_person = PersonId::new(self.context.partition, self.context.next_own_seq);
         let unlinked = HandleUnlinked {

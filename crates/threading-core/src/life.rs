@@ -28,12 +28,7 @@ impl Life {
     pub(crate) const NEW: Self = Self { state: ThreadState::New, last_in: None, last_out: None, silent_at: 0 };
 
     pub(crate) fn of(thread: &Thread) -> Self {
-        Self {
-            state: thread.state(),
-            last_in: thread.last_in,
-            last_out: thread.last_out,
-            silent_at: thread.silent_at,
-        }
+        Self { state: thread.state(), last_in: thread.last_in, last_out: thread.last_out, silent_at: thread.silent_at }
     }
 
     /// The customer's word is the last one.

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rejoinder_machine::event;
 use rejoinder_model::HandleKey;
-use rejoinder_wire::event::{Event, ThreadState, ThreadsMerged, event::Body, threads_merged::Cause, threads_unmerged::Part};
+use rejoinder_wire::event::{
+    Event, ThreadState, ThreadsMerged, event::Body, threads_merged::Cause, threads_unmerged::Part,
+};
 
 use crate::life::Life;
 use crate::record::{Link, Thread};
@@ -51,13 +53,22 @@ impl<'a> Linker<'a> {
     }
 
     /// Links two base threads. A link that can be undone is kept beside others.
-    pub(crate) fn link_as(&mut self, left: u64, right: u64, cause: Cause, merge: u64, actor: &str, out: &mut Vec<Event>) {
+    pub(crate) fn link_as(
+        &mut self,
+        left: u64,
+        right: u64,
+        cause: Cause,
+        merge: u64,
+        actor: &str,
+        out: &mut Vec<Event>,
+    ) {
         let (Some(a), Some(b)) = (self.find(left), self.find(right)) else { return };
         let undone = |cause| matches!(cause, Cause::Command | Cause::PersonsMerged);
         if a == b {
             // Already one: a further reason matters only where another one can be taken away.
             let Some((_, thread)) = self.state.find(a) else { return };
-            let same = |link: &Link| (link.left, link.right) == (left, right) && link.cause() == cause && link.merge == merge;
+            let same =
+                |link: &Link| (link.left, link.right) == (left, right) && link.cause() == cause && link.merge == merge;
             let reversible = undone(cause) || thread.links.iter().any(|link| undone(link.cause()));
             if left == right || !reversible || thread.links.iter().any(same) {
                 return;
@@ -89,7 +100,8 @@ impl<'a> Linker<'a> {
 /// The parts of a thread that links still hold together once some are gone, the one with the
 /// thread's own id first. One part: nothing falls away.
 pub(crate) fn parts(state: &Threading, id: u64, thread: &Thread, links: &[Link]) -> Vec<Part> {
-    let mut group: BTreeMap<u64, u64> = std::iter::once(id).chain(thread.bases.iter().copied()).map(|b| (b, b)).collect();
+    let mut group: BTreeMap<u64, u64> =
+        std::iter::once(id).chain(thread.bases.iter().copied()).map(|b| (b, b)).collect();
     let root = |group: &BTreeMap<u64, u64>, mut base: u64| {
         while let Some(up) = group.get(&base).filter(|up| **up != base) {
             base = *up;
@@ -111,12 +123,7 @@ pub(crate) fn parts(state: &Threading, id: u64, thread: &Thread, links: &[Link])
     let part = |(lowest, bases): (u64, Vec<u64>)| {
         let keeps_id = bases.contains(&id);
         let life = life_of_part(state, thread, &bases);
-        Part {
-            thread: if keeps_id { id } else { lowest },
-            state: life.state as i32,
-            silent_at: life.silent_at,
-            bases,
-        }
+        Part { thread: if keeps_id { id } else { lowest }, state: life.state as i32, silent_at: life.silent_at, bases }
     };
     parts.into_iter().map(part).collect()
 }
@@ -141,7 +148,13 @@ fn life_of_part(state: &Threading, thread: &Thread, bases: &[u64]) -> Life {
 }
 
 /// Links between base threads of handles that are (now) of one person.
-pub(crate) fn link_persons(state: &Threading, linker: &mut Linker<'_>, handles: &[HandleKey], window: i64, out: &mut Vec<Event>) {
+pub(crate) fn link_persons(
+    state: &Threading,
+    linker: &mut Linker<'_>,
+    handles: &[HandleKey],
+    window: i64,
+    out: &mut Vec<Event>,
+) {
     for (i, a) in handles.iter().enumerate() {
         for b in &handles[i + 1..] {
             link_handles(state, linker, *a, *b, window, out);
@@ -151,7 +164,14 @@ pub(crate) fn link_persons(state: &Threading, linker: &mut Linker<'_>, handles: 
 
 /// Links the base threads of two handles of one person: same conversation, or direct messages with
 /// the same account within the window of each other.
-fn link_handles(state: &Threading, linker: &mut Linker<'_>, a: HandleKey, b: HandleKey, window: i64, out: &mut Vec<Event>) {
+fn link_handles(
+    state: &Threading,
+    linker: &mut Linker<'_>,
+    a: HandleKey,
+    b: HandleKey,
+    window: i64,
+    out: &mut Vec<Event>,
+) {
     let (Some(left), Some(right)) = (state.handles.get(&a), state.handles.get(&b)) else { return };
     for base in &left.threads {
         let Some(thread) = state.threads.get(&rejoinder_model::ThreadId(*base)) else { continue };

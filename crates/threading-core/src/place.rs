@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rejoinder_machine::{Context, Source, event};
-use rejoinder_model::{ConversationId, ConversationKey, HandleKey, LineKey, MessageKey, Millis, PersonId, ThreadId, for_rules};
+use rejoinder_model::{
+    ConversationId, ConversationKey, HandleKey, LineKey, MessageKey, Millis, PersonId, ThreadId, for_rules,
+};
 use rejoinder_wire::event::{
     Direction, Event, InteractionReceived, MessagePlaced, MessageRef, MessageSetAside, Structure, ThreadOpened,
     ThreadRelinked, ThreadState, ThreadStateChanged, Visibility, event::Body, thread_state_changed,
@@ -72,9 +74,9 @@ pub(crate) fn place(
     }
     let account = (!message.global_ids).then_some(message.account.as_str());
     let parents = received.parents.iter().map(|id| MessageKey::new(workspace, &message.channel, account, id));
-    let parents = parents.filter(|parent| *parent != key).map(|parent| {
-        (parent, state.messages.get(&parent).map(|known| (*known).clone()).unwrap_or_default())
-    });
+    let parents = parents
+        .filter(|parent| *parent != key)
+        .map(|parent| (parent, state.messages.get(&parent).map(|known| (*known).clone()).unwrap_or_default()));
     let arriving = Arriving {
         state,
         context,
@@ -91,7 +93,6 @@ pub(crate) fn place(
     };
     arriving.place(source, out);
 }
-
 
 /// Where a message ends up.
 #[derive(Clone, Copy, Default)]
@@ -295,9 +296,9 @@ impl Arriving<'_> {
             Owner::Awaiting(parent) => {
                 let answers = self.parents.first().map_or(0, |(_, parent)| parent.thread);
                 let answers = (self.state.find(answers).is_some()).then_some(answers);
-                let base = answers.or_else(|| self.waiting()).unwrap_or_else(|| {
-                    self.open(None, joined, 0, Some(parent), linker, out)
-                });
+                let base = answers
+                    .or_else(|| self.waiting())
+                    .unwrap_or_else(|| self.open(None, joined, 0, Some(parent), linker, out));
                 Found { base: Some(base), ..Found::default() }
             }
             Owner::Base { base, handle, line } => {

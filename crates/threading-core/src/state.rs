@@ -105,10 +105,10 @@ impl Threading {
         let mut places = Vec::new();
         let mut base = self.conversations.get(&conversation).map_or(0, |found| found.first);
         while let Some(thread) = self.threads.get(&ThreadId(base)) {
-            if let Some(handle) = thread.handle {
-                if self.places.get(&(conversation, handle)).is_some_and(|place| *place == base) {
-                    places.push((handle, base));
-                }
+            if let Some(handle) = thread.handle
+                && self.places.get(&(conversation, handle)).is_some_and(|place| *place == base)
+            {
+                places.push((handle, base));
             }
             base = thread.next_in_conversation;
         }

@@ -21,11 +21,8 @@ pub fn arrival(from: Interaction, received_at: Millis) -> Arrival {
         global_ids: from.global_ids,
     };
     let author = from.author.unwrap_or_default();
-    let attachment = |a: rejoinder_channels::Attachment| event::Attachment {
-        url: a.url,
-        media_type: a.media_type,
-        name: a.name,
-    };
+    let attachment =
+        |a: rejoinder_channels::Attachment| event::Attachment { url: a.url, media_type: a.media_type, name: a.name };
     let plain = event::content::Plain {
         text: from.text,
         author_name: author.name,

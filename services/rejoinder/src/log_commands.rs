@@ -48,7 +48,10 @@ pub(crate) fn rebuild(dir: &Path) -> anyhow::Result<Ended> {
     let stopped = Stopped::open(dir)?;
     let mut entries = 0;
     let wrong = fold_anew(&stopped, |number, rebuilt, live| {
-        let live = [(Service::Ingest, live.lane(Service::Ingest, number)), (Service::Threading, live.lane(Service::Threading, number))];
+        let live = [
+            (Service::Ingest, live.lane(Service::Ingest, number)),
+            (Service::Threading, live.lane(Service::Threading, number)),
+        ];
         for (service, live) in live {
             let (count, difference) = compare(&live, &rebuilt.lane(service, number))?;
             entries += count;

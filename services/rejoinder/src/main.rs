@@ -1,6 +1,7 @@
 //! The command line: all services in one process.
 
 mod data_dir;
+mod demo;
 mod export;
 mod files;
 mod log_commands;
@@ -32,6 +33,18 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Runs the live engine on a temporary directory under a seeded workload.
+    Demo {
+        /// For how long, in seconds: `20s`.
+        #[arg(long = "for", default_value = "30s", value_parser = seconds)]
+        length: std::time::Duration,
+        /// Messages a second.
+        #[arg(long, default_value_t = 2_000)]
+        rate: u32,
+        /// The same seed gives the same messages.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Runs files through the services in virtual time, into an empty data directory.
     Replay(ReplayArgs),
     /// Threads of a stopped data directory.
@@ -121,8 +134,17 @@ fn main() -> ExitCode {
     }
 }
 
+fn seconds(text: &str) -> Result<std::time::Duration, String> {
+    let number = text.strip_suffix('s').unwrap_or(text).parse::<u64>();
+    let seconds = number.map_err(|_| format!("{text:?} is not a number of seconds, like 20s"))?;
+    Ok(std::time::Duration::from_secs(seconds))
+}
+
 fn run(cli: &Cli) -> anyhow::Result<Ended> {
     match &cli.command {
+        Command::Demo { length, rate, seed } => {
+            demo::run(&demo::Options { length: *length, per_second: *rate, seed: *seed })
+        }
         Command::Replay(args) => {
             let options = replay::Options {
                 workspace: cli.workspace.clone(),

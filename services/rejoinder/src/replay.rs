@@ -81,7 +81,11 @@ pub(crate) fn run(paths: &[PathBuf], dir: &Path, options: &Options) -> anyhow::R
         interactions.sort_by_key(|interaction| interaction.event_time);
     }
     let counts = Arc::new(Counts::default());
-    let log_options = LogOptions { sync: Sync::Deferred, id: Some(u128::from_be_bytes(*b"rejoinder replay")), ..LogOptions::default() };
+    let log_options = LogOptions {
+        sync: Sync::Deferred,
+        id: Some(u128::from_be_bytes(*b"rejoinder replay")),
+        ..LogOptions::default()
+    };
     let log = EmbeddedLog::open(&dir.join("log"), log_options)?;
     let store = ProjectionStore::open(&dir.join("state"), 64 << 20)?;
     let clock = Arc::new(ManualClock::default());

@@ -33,12 +33,8 @@ pub(crate) struct Rows {
 
 impl Rows {
     pub(crate) fn new(output: Output, columns: &[&'static str], widths: &[usize]) -> io::Result<Self> {
-        let mut rows = Self {
-            out: BufWriter::new(io::stdout()),
-            columns: columns.to_vec(),
-            output,
-            widths: widths.to_vec(),
-        };
+        let mut rows =
+            Self { out: BufWriter::new(io::stdout()), columns: columns.to_vec(), output, widths: widths.to_vec() };
         if output != Output::Json {
             rows.line(&columns.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         }
@@ -47,8 +43,12 @@ impl Rows {
 
     pub(crate) fn row(&mut self, fields: &[String]) -> io::Result<()> {
         if self.output == Output::Json {
-            let object: serde_json::Map<String, serde_json::Value> =
-                self.columns.iter().zip(fields).map(|(name, field)| ((*name).to_owned(), field.clone().into())).collect();
+            let object: serde_json::Map<String, serde_json::Value> = self
+                .columns
+                .iter()
+                .zip(fields)
+                .map(|(name, field)| ((*name).to_owned(), field.clone().into()))
+                .collect();
             serde_json::to_writer(&mut self.out, &object)?;
             return self.out.write_all(b"\n");
         }
@@ -68,6 +68,11 @@ impl Rows {
             }
         }
         self.out.write_all(b"\n")
+    }
+
+    /// Lets people see what was written so far.
+    pub(crate) fn show(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 
     pub(crate) fn end(mut self) -> io::Result<()> {

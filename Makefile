@@ -1,0 +1,44 @@
+# The one front door: people and CI call the same targets.
+
+SHELL := /bin/bash
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/rejoinder
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+export CCACHE_DIR ?= $(CACHE)/ccache
+# RocksDB takes long to compile: the compiler cache serves every checkout and both profiles.
+export CC ?= ccache gcc
+export CXX ?= ccache g++
+ifeq ($(origin CC),default)
+CC := ccache gcc
+endif
+ifeq ($(origin CXX),default)
+CXX := ccache g++
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test lint soak clean
+
+help: ## shows this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+setup: ## installs what a bare Debian or Ubuntu lacks
+	@scripts/setup.sh
+
+build: setup ## builds the released binary
+	cargo build --release -p rejoinder
+
+demo: build ## watches messages become threads: make demo ARGS="--for 20s"
+	@$(CARGO_TARGET_DIR)/release/rejoinder demo $(ARGS)
+
+test: setup ## runs all tests
+	cargo build --workspace --all-targets
+	cargo test --workspace
+
+lint: setup ## checks formatting and lints
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+soak: setup ## runs the laws with many more cases
+	PROPTEST_CASES=100000 cargo test --release -p rejoinder-threading-core laws
+
+clean: ## removes the build products, not the compiler cache
+	cargo clean

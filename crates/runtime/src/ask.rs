@@ -1,0 +1,44 @@
+//! A question to a lane's state, answered when what it was judged on is done.
+
+use rejoinder_machine::{Context, Job};
+use rejoinder_model::Position;
+use rejoinder_wire::event::Event;
+
+/// A question of a workspace.
+pub struct Ask<Q, R, F> {
+    workspace: String,
+    question: Option<Q>,
+    answer: Option<R>,
+    reply: F,
+}
+
+impl<Q, R, F> Ask<Q, R, F> {
+    /// A question; `reply` gets the answer and the position it holds for, or `None` when the lane
+    /// cannot answer now.
+    pub fn new(workspace: String, question: Q, reply: F) -> Self {
+        Self { workspace, question: Some(question), answer: None, reply }
+    }
+}
+
+impl<S, Q, R, F> Job<S> for Ask<Q, R, F>
+where
+    Q: FnOnce(&S) -> R + Send,
+    R: Send,
+    F: FnOnce(Option<(R, Position)>) + Send,
+{
+    fn workspace(&self) -> &str {
+        &self.workspace
+    }
+
+    fn decide(&mut self, _: usize, state: &S, _: &Context, _: &mut Vec<Event>) {
+        self.answer = self.question.take().map(|question| question(state));
+    }
+
+    fn done(self: Box<Self>, as_of: Position) {
+        (self.reply)(self.answer.map(|answer| (answer, as_of)));
+    }
+
+    fn lost(self: Box<Self>) {
+        (self.reply)(None);
+    }
+}
