@@ -94,6 +94,12 @@ pub trait Job<S>: Send {
         1
     }
 
+    /// It is decided once every record below this index has been considered, so that a caller sees
+    /// what it wrote through another service. Never beyond the log's end.
+    fn not_before(&self) -> u64 {
+        0
+    }
+
     /// Decides one part. Events go to `out`; the answer stays in the job until `done`.
     fn decide(&mut self, part: usize, state: &S, context: &Context, out: &mut Vec<Event>);
 

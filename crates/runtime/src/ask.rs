@@ -10,13 +10,21 @@ pub struct Ask<Q, R, F> {
     question: Option<Q>,
     answer: Option<R>,
     reply: F,
+    not_before: u64,
 }
 
 impl<Q, R, F> Ask<Q, R, F> {
     /// A question; `reply` gets the answer and the position it holds for, or `None` when the lane
     /// cannot answer now.
     pub fn new(workspace: String, question: Q, reply: F) -> Self {
-        Self { workspace, question: Some(question), answer: None, reply }
+        Self { workspace, question: Some(question), answer: None, reply, not_before: 0 }
+    }
+
+    /// Answers once all records below `index` were considered.
+    #[must_use]
+    pub fn not_before(mut self, index: u64) -> Self {
+        self.not_before = index;
+        self
     }
 }
 
@@ -28,6 +36,10 @@ where
 {
     fn workspace(&self) -> &str {
         &self.workspace
+    }
+
+    fn not_before(&self) -> u64 {
+        self.not_before
     }
 
     fn decide(&mut self, _: usize, state: &S, _: &Context, _: &mut Vec<Event>) {

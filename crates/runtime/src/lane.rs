@@ -1,14 +1,15 @@
 //! One lane: the writer of one service in one partition.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prost::Message;
 use rejoinder_event_log::fold::Consumed;
 use rejoinder_event_log::{
     AppendError, Damage, EventLog, FrameBuilder, PartitionFold, RecordView, StoredRecord, Verdict, record, settled,
 };
-use rejoinder_machine::{Context, DIGEST_VERSION, DueTimer, Job, Own, Source, State, event};
+use rejoinder_machine::{Context, DIGEST_VERSION, DueTimer, Failure as CoreFailure, Job, Own, Source, State, event};
 use rejoinder_model::{Millis, Position};
 use rejoinder_projection_store::LaneStore;
 use rejoinder_wire::event::{Checkpoint, ClockTick, Event, Quarantined, event::Body};
@@ -54,9 +55,10 @@ impl Default for Options {
 }
 
 /// Where a lane is in its life.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Phase {
     /// It folds along.
+    #[default]
     Warm,
     /// It waits to read its claim back.
     Claiming,
@@ -96,18 +98,14 @@ pub enum Progress {
 }
 
 /// How a lane is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Status {
     /// Where it is in its life.
     pub phase: Phase,
-    /// The index of the next record that it reads.
-    pub read: u64,
     /// The first record not considered.
     pub considered: u64,
-    /// The number of its next event that is done.
-    pub next_own_seq: u64,
-    /// Records that were void, of all services.
-    pub void: u64,
+    /// Ownership as of the last record read.
+    pub fold: PartitionFold,
 }
 
 struct InFlight<S> {
@@ -143,6 +141,9 @@ pub struct Lane<S: State> {
     stamp: Millis,
     in_flight: VecDeque<InFlight<S>>,
     job: Option<(Box<dyn Job<S>>, usize)>,
+    /// Jobs that wait until more is considered.
+    waiting: Vec<Box<dyn Job<S>>>,
+    shared: Arc<Mutex<Status>>,
     /// The newest tick read, by whatever service, and its stamp.
     newest_tick: Option<u64>,
     last_tick: Millis,
@@ -191,6 +192,8 @@ impl<S: State> Lane<S> {
             stamp: 0,
             in_flight: VecDeque::new(),
             job: None,
+            waiting: Vec::new(),
+            shared: Arc::default(),
             newest_tick: None,
             last_tick: Millis::MIN,
             tick_in_flight: false,
@@ -213,18 +216,25 @@ impl<S: State> Lane<S> {
 
     /// How it is.
     pub fn status(&self) -> Status {
-        Status {
-            phase: self.phase.clone(),
-            read: self.fold.next_index,
-            considered: self.considered.index,
-            next_own_seq: self.fold.lane(S::SERVICE).next_own_seq,
-            void: self.fold.void,
-        }
+        Status { phase: self.phase.clone(), considered: self.considered.index, fold: self.fold }
+    }
+
+    /// How it is, for other threads, as of its last step.
+    pub fn shared_status(&self) -> Arc<Mutex<Status>> {
+        self.shared.clone()
     }
 
     /// Does what there is to do, one frame at the most. Never waits.
     pub fn step(&mut self) -> Progress {
-        match self.try_step() {
+        let progress = self.step_or_stop();
+        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = self.status();
+        progress
+    }
+
+    fn step_or_stop(&mut self) -> Progress {
+        // A panic in `apply` stops this partition only.
+        let step = catch_unwind(AssertUnwindSafe(|| self.try_step()));
+        match step.unwrap_or_else(|panic| Err(Failure::Defect(panic_text(&*panic)))) {
             Ok(progress) => progress,
             Err(failure) => {
                 if !matches!(self.phase, Phase::Stopped(_)) {
@@ -267,6 +277,7 @@ impl<S: State> Lane<S> {
     fn lose_jobs(&mut self) -> bool {
         let mut jobs: Vec<_> = self.in_flight.drain(..).flat_map(|frame| frame.jobs).collect();
         jobs.extend(self.job.take().map(|(job, _)| job));
+        jobs.append(&mut self.waiting);
         jobs.extend(std::iter::from_fn(|| self.jobs.pop()));
         let any = !jobs.is_empty();
         jobs.into_iter().for_each(Job::lost);
@@ -610,7 +621,9 @@ impl<S: State> Lane<S> {
             let source = Source { index, event: number, own_seq };
             let mut decided = Vec::new();
             let context = self.context(frame);
-            if let Err(failure) = self.state.consider(&context, source, &input, &mut decided) {
+            let state = &self.state;
+            let decision = catch_unwind(AssertUnwindSafe(|| state.consider(&context, source, &input, &mut decided)));
+            if let Err(failure) = decision.unwrap_or_else(|panic| Err(CoreFailure(panic_text(&*panic)))) {
                 tracing::error!(position = %at, event = number, %failure, "an input is set aside");
                 let quarantined = Quarantined { source_index: index, source_event: number, reason: failure.0 };
                 decided = vec![event(&input.workspace, Body::Quarantined(quarantined))];
@@ -637,10 +650,20 @@ impl<S: State> Lane<S> {
 
     fn run_jobs(&mut self, frame: &mut Frame<S>) -> Result<(), Failure> {
         while frame.builder.bytes() < FRAME_TARGET_BYTES {
-            let Some((mut job, part)) = self.job.take().or_else(|| self.jobs.pop().map(|job| (job, 0))) else { break };
+            let next = self.job.take().or_else(|| self.next_waiting().or_else(|| self.jobs.pop()).map(|job| (job, 0)));
+            let Some((mut job, part)) = next else { break };
+            if job.not_before() > self.considered.index {
+                self.waiting.push(job);
+                continue;
+            }
             let mut events = Vec::new();
             let context = self.context(frame);
-            job.decide(part, &self.state, &context, &mut events);
+            let state = &self.state;
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job.decide(part, state, &context, &mut events))) {
+                tracing::error!(failure = panic_text(&*panic), "a command or query failed");
+                job.lost();
+                continue;
+            }
             self.take(frame, events)?;
             if part + 1 < job.parts() {
                 self.job = Some((job, part + 1));
@@ -649,6 +672,11 @@ impl<S: State> Lane<S> {
             }
         }
         Ok(())
+    }
+
+    fn next_waiting(&mut self) -> Option<Box<dyn Job<S>>> {
+        let ready = self.waiting.iter().position(|job| job.not_before() <= self.considered.index)?;
+        Some(self.waiting.swap_remove(ready))
     }
 
     /// Has time reached the earliest timer, and nothing in the log says so yet?
@@ -666,6 +694,7 @@ impl<S: State> Lane<S> {
     pub fn is_quiet(&self) -> bool {
         self.in_flight.is_empty()
             && self.job.is_none()
+            && self.waiting.is_empty()
             && self.jobs.is_empty()
             && self.inputs.front().is_none()
             && self.behind.next_index == self.fold.next_index
@@ -729,6 +758,12 @@ impl<S: State> Lane<S> {
     pub(crate) fn done_own_seq(&self) -> u64 {
         self.next_own_seq
     }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    format!("a panic: {}", text.unwrap_or_default())
 }
 
 fn damaged(at: Position, damage: &Damage) -> Failure {

@@ -1,0 +1,173 @@
+//! The lanes of one service, as its gRPC handlers see them: by workspace, with answers to wait for.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rejoinder_event_log::EventLog;
+use rejoinder_machine::{Context, Job};
+use rejoinder_model::{Position, Service, partition_of};
+use rejoinder_runtime::{Ask, JobQueue, Phase, Status as LaneStatus};
+use rejoinder_wire::event::Event;
+use tokio::sync::oneshot;
+use tonic::Status;
+
+use crate::refuse;
+
+/// One lane: its queue, and how it is.
+struct Lane<S> {
+    jobs: Arc<JobQueue<S>>,
+    status: Arc<Mutex<LaneStatus>>,
+}
+
+/// The lanes of one service, partition by partition.
+pub struct Lanes<S> {
+    log: Arc<dyn EventLog>,
+    service: Service,
+    lanes: Vec<Lane<S>>,
+}
+
+impl<S: 'static> Lanes<S> {
+    /// Lanes in the order of their partitions.
+    pub fn new(
+        log: Arc<dyn EventLog>,
+        service: Service,
+        lanes: impl IntoIterator<Item = (Arc<JobQueue<S>>, Arc<Mutex<LaneStatus>>)>,
+    ) -> Self {
+        let lanes = lanes.into_iter().map(|(jobs, status)| Lane { jobs, status }).collect();
+        Self { log, service, lanes }
+    }
+
+    /// The log that they write.
+    pub fn log(&self) -> &Arc<dyn EventLog> {
+        &self.log
+    }
+
+    /// The service.
+    pub fn service(&self) -> Service {
+        self.service
+    }
+
+    /// The partition of a workspace.
+    pub fn partition(&self, workspace: &str) -> u16 {
+        partition_of(workspace, self.log.partitions())
+    }
+
+    /// How each lane is, by partition.
+    pub fn statuses(&self) -> Vec<LaneStatus> {
+        self.lanes.iter().map(|lane| lane.status.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+    }
+
+    /// Queues a job with the workspace's lane.
+    ///
+    /// # Errors
+    /// UNAVAILABLE while the lane has stopped, RESOURCE_EXHAUSTED when its queue is full.
+    pub fn push(&self, job: Box<dyn Job<S>>) -> Result<(), Status> {
+        let partition = self.partition(job.workspace());
+        let service = self.service.name();
+        let Some(lane) = self.lanes.get(usize::from(partition)) else {
+            return Err(refuse::unavailable(format!("{service} of partition {partition} runs elsewhere"), 1_000));
+        };
+        let phase = lane.status.lock().unwrap_or_else(PoisonError::into_inner).phase.clone();
+        if let Phase::Stopped(failure) = phase {
+            let what = format!("{service} of partition {partition} has stopped: {failure}");
+            return Err(refuse::unavailable(what, 5_000));
+        }
+        lane.jobs.push(job).map_err(|refused| {
+            let what = format!("{service} of partition {partition} has no room for more work of this workspace");
+            refuse::exhausted(what, refused.retry_after_ms)
+        })
+    }
+
+    /// Asks the state, once all below `wait_for` was considered; answers with the position it holds for.
+    ///
+    /// # Errors
+    /// As `push`, and UNAVAILABLE when the lane cannot answer now.
+    pub async fn ask<R: Send + 'static>(
+        &self,
+        workspace: &str,
+        wait_for: &str,
+        question: impl FnOnce(&S) -> R + Send + 'static,
+    ) -> Result<(R, Position), Status> {
+        let not_before = self.wait_for(workspace, wait_for)?;
+        let (reply, answer) = oneshot::channel();
+        let ask = Ask::new(workspace.to_owned(), question, |answer| {
+            // Who asked may be gone.
+            let _ = reply.send(answer);
+        });
+        self.push(Box::new(ask.not_before(not_before)))?;
+        self.answer(answer).await
+    }
+
+    /// Lets the lane decide, and waits until that is durable.
+    ///
+    /// # Errors
+    /// As `push`, and UNAVAILABLE when the outcome is not known.
+    pub async fn decide<R: Send + 'static>(
+        &self,
+        workspace: &str,
+        decision: impl FnOnce(&S, &Context, &mut Vec<Event>) -> R + Send + 'static,
+    ) -> Result<(R, Position), Status> {
+        let (reply, answer) = oneshot::channel();
+        let job = Decide { workspace: workspace.to_owned(), decision: Some(decision), answer: None, reply };
+        self.push(Box::new(job))?;
+        self.answer(answer).await
+    }
+
+    async fn answer<R>(&self, answer: oneshot::Receiver<Option<(R, Position)>>) -> Result<(R, Position), Status> {
+        let unknown = || {
+            let what =
+                format!("the outcome is not known: {} lost its partition or stops; ask again", self.service.name());
+            refuse::unavailable(what, 500)
+        };
+        answer.await.ok().flatten().ok_or_else(unknown)
+    }
+
+    /// The first index that need not be considered for an answer to hold for `position`.
+    fn wait_for(&self, workspace: &str, position: &str) -> Result<u64, Status> {
+        if position.is_empty() {
+            return Ok(0);
+        }
+        let wrong = |message: String| refuse::invalid("POSITION_INVALID", "wait_for", message);
+        let position: Position = position.parse().map_err(wrong)?;
+        let partition = self.partition(workspace);
+        if position.partition != partition {
+            return Err(wrong(format!("the workspace lives in partition {partition}")));
+        }
+        let end = self.log.end(partition);
+        if position.index >= end {
+            return Err(wrong(format!("{position} is not in the log, which ends at {partition}/{end}")));
+        }
+        Ok(position.index + 1)
+    }
+}
+
+/// A decision made by a closure.
+struct Decide<D, R> {
+    workspace: String,
+    decision: Option<D>,
+    answer: Option<R>,
+    reply: oneshot::Sender<Option<(R, Position)>>,
+}
+
+impl<S, D, R> Job<S> for Decide<D, R>
+where
+    D: FnOnce(&S, &Context, &mut Vec<Event>) -> R + Send,
+    R: Send,
+{
+    fn workspace(&self) -> &str {
+        &self.workspace
+    }
+
+    fn decide(&mut self, _: usize, state: &S, context: &Context, out: &mut Vec<Event>) {
+        self.answer = self.decision.take().map(|decision| decision(state, context, out));
+    }
+
+    fn done(self: Box<Self>, as_of: Position) {
+        let answer = self.answer.map(|answer| (answer, as_of));
+        // Who asked may be gone; what was decided stays.
+        let _ = self.reply.send(answer);
+    }
+
+    fn lost(self: Box<Self>) {
+        let _ = self.reply.send(None);
+    }
+}

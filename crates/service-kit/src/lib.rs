@@ -1,0 +1,29 @@
+//! What the gRPC edge of every service needs: lanes to ask, the caller's workspace, errors with
+//! details, pages, and the log's tail.
+
+mod lanes;
+mod page;
+pub mod refuse;
+mod tail;
+mod workspace;
+
+pub use lanes::Lanes;
+pub use page::{Page, page};
+pub use tail::{LogNews, Tail, TailEvent};
+pub use workspace::workspace;
+
+use prost_types::Timestamp;
+use rejoinder_model::Millis;
+
+/// Milliseconds since 1970 as a protobuf time.
+#[must_use]
+pub fn timestamp(ms: Millis) -> Timestamp {
+    let nanos = i32::try_from(ms.rem_euclid(1_000) * 1_000_000).unwrap_or_default();
+    Timestamp { seconds: ms.div_euclid(1_000), nanos }
+}
+
+/// A protobuf time as milliseconds since 1970; beyond what fits it stays at the end.
+#[must_use]
+pub fn millis(time: &Timestamp) -> Millis {
+    time.seconds.saturating_mul(1_000).saturating_add(i64::from(time.nanos / 1_000_000))
+}

@@ -1,0 +1,58 @@
+//! Refusals as gRPC statuses with details: what is wrong, where, and when to try again.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// Who names the reasons.
+const DOMAIN: &str = "rejoinder.dev";
+
+fn status(code: Code, reason: &str, message: String, mut details: ErrorDetails) -> Status {
+    details.set_error_info(reason, DOMAIN, HashMap::new());
+    Status::with_error_details(code, message, details)
+}
+
+/// A field that cannot be taken as it is.
+#[must_use]
+pub fn invalid(reason: &str, field: &str, message: impl Into<String>) -> Status {
+    let message = message.into();
+    let details = ErrorDetails::with_bad_request_violation(field, message.clone());
+    status(Code::InvalidArgument, reason, format!("{field}: {message}"), details)
+}
+
+/// A thing that does not exist.
+#[must_use]
+pub fn not_found(kind: &str, id: &str) -> Status {
+    let message = format!("{kind} {id:?} does not exist");
+    let mut details = ErrorDetails::new();
+    details.set_resource_info(kind, id, "", message.clone());
+    status(Code::NotFound, "NOT_FOUND", message, details)
+}
+
+/// The thing has changed since the caller looked.
+#[must_use]
+pub fn aborted(message: impl Into<String>) -> Status {
+    status(Code::Aborted, "STALE_ETAG", message.into(), ErrorDetails::new())
+}
+
+/// The thing is not in a state for this.
+#[must_use]
+pub fn precondition(message: impl Into<String>) -> Status {
+    status(Code::FailedPrecondition, "FAILED_PRECONDITION", message.into(), ErrorDetails::new())
+}
+
+/// No room now.
+#[must_use]
+pub fn exhausted(message: impl Into<String>, retry_after_ms: u64) -> Status {
+    let details = ErrorDetails::with_retry_info(Some(Duration::from_millis(retry_after_ms)));
+    status(Code::ResourceExhausted, "TOO_MUCH", message.into(), details)
+}
+
+/// The outcome is not known, or there is nobody to ask; the caller may ask again.
+#[must_use]
+pub fn unavailable(message: impl Into<String>, retry_after_ms: u64) -> Status {
+    let details = ErrorDetails::with_retry_info(Some(Duration::from_millis(retry_after_ms)));
+    status(Code::Unavailable, "UNAVAILABLE", message.into(), details)
+}

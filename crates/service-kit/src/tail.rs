@@ -1,0 +1,111 @@
+//! The log's tail for readers at the edge: counted events from a position on, as they become durable.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rejoinder_event_log::{EventLog, PartitionFold, RecordView, Verdict};
+use rejoinder_model::{Millis, Position, Service};
+use tokio::sync::Notify;
+use tonic::Status;
+
+/// Bytes read at a time.
+const READ_BYTES: usize = 256 << 10;
+
+/// Tells waiting readers that the log has moved.
+#[derive(Clone)]
+pub struct LogNews(Arc<Notify>);
+
+impl LogNews {
+    /// News of a log; one for all readers of a process.
+    #[must_use]
+    pub fn of(log: &dyn EventLog) -> Self {
+        let notify = Arc::new(Notify::new());
+        let watcher = notify.clone();
+        log.watch(Arc::new(move |_| watcher.notify_waiters()));
+        Self(notify)
+    }
+}
+
+/// An event of a counted frame.
+#[derive(Clone, Debug)]
+pub struct TailEvent {
+    /// Of the frame.
+    pub position: Position,
+    /// Number of the event in the frame.
+    pub event: u32,
+    /// Its owner.
+    pub service: Service,
+    /// Its number in its lane.
+    pub own_seq: u64,
+    /// Of the frame.
+    pub record_time: Millis,
+    /// `rejoinder.event.v1.Event`.
+    pub bytes: Bytes,
+}
+
+/// A reader of one partition.
+pub struct Tail {
+    log: Arc<dyn EventLog>,
+    news: LogNews,
+    partition: u16,
+    fold: PartitionFold,
+    from: u64,
+}
+
+impl Tail {
+    /// A reader of the events from the record `from` on.
+    ///
+    /// Which frames count is known by folding: from `known` on, or from the beginning when `from`
+    /// lies before that.
+    pub fn new(log: Arc<dyn EventLog>, news: LogNews, partition: u16, from: u64, known: PartitionFold) -> Self {
+        let fold = if known.next_index <= from { known } else { PartitionFold::default() };
+        Self { log, news, partition, fold, from }
+    }
+
+    /// The next events; waits for them, or returns `None` at the log's end if it is not to wait.
+    ///
+    /// # Errors
+    /// DATA_LOSS when the log cannot be read.
+    pub async fn next(&mut self, wait: bool) -> Result<Option<Vec<TailEvent>>, Status> {
+        loop {
+            let news = self.news.clone();
+            // Armed before the look, so that no news is missed between both.
+            let moved = news.0.notified();
+            let before = self.fold.next_index;
+            let events = tokio::task::block_in_place(|| self.read())?;
+            if !events.is_empty() {
+                return Ok(Some(events));
+            }
+            if self.fold.next_index > before {
+                continue;
+            }
+            if !wait {
+                return Ok(None);
+            }
+            moved.await;
+        }
+    }
+
+    fn read(&mut self) -> Result<Vec<TailEvent>, Status> {
+        let mut out = Vec::new();
+        let records = self.log.read(self.partition, self.fold.next_index, READ_BYTES);
+        for stored in records.map_err(|error| Status::data_loss(error.to_string()))? {
+            let position = Position { partition: self.partition, index: stored.index };
+            let damaged = |damage| Status::data_loss(format!("the log is damaged at {position}: {damage}"));
+            let wanted = stored.index >= self.from;
+            let view = if wanted { RecordView::verify(&stored.bytes) } else { RecordView::peek(&stored.bytes) };
+            let view = view.map_err(damaged)?;
+            let counted = self.fold.fold(stored.index, view.service, &view.header) == Verdict::Counted;
+            if !counted || !wanted {
+                continue;
+            }
+            for (number, bytes) in view.events().map_err(damaged)?.into_iter().enumerate() {
+                let event = u32::try_from(number).unwrap_or(u32::MAX);
+                let own_seq = view.header.first_own_seq + u64::from(event);
+                let (service, record_time) = (view.service, view.header.record_time);
+                out.push(TailEvent { position, event, service, own_seq, record_time, bytes });
+            }
+        }
+        Ok(out)
+    }
+}

@@ -1,0 +1,1 @@
+//! The threading service: threads and persons over gRPC.
