@@ -31,6 +31,15 @@ pub enum Structure {
     Direct,
 }
 
+impl Structure {
+    /// What a channel's message is when nobody says: private, without a message answered or a
+    /// conversation, and no mail, it is a direct message.
+    #[must_use]
+    pub fn of(channel: &str, private: bool, linked: bool) -> Self {
+        if private && !linked && channel != "email" { Self::Direct } else { Self::Linked }
+    }
+}
+
 /// Who wrote it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Author {

@@ -111,7 +111,8 @@ fn interaction(line: Line, number: u64, place: &str) -> Item {
     let event_time = rfc3339(&line.event_time)
         .ok_or_else(|| Malformed::at(place, format!("event_time {:?} is not RFC 3339", line.event_time)))?;
     let private = matches!(line.visibility, Seen::Private);
-    let direct = private && line.reply_to.is_none() && line.conversation.is_none() && line.channel != "email";
+    let linked = line.reply_to.is_some() || line.conversation.is_some();
+    let structure = Structure::of(&line.channel, private, linked);
     let reach = |reach: Reach| interaction::Reach {
         followers: reach.followers,
         likes: reach.likes,
@@ -139,7 +140,7 @@ fn interaction(line: Line, number: u64, place: &str) -> Item {
         parents: line.reply_to.into_iter().collect(),
         conversation: line.conversation,
         visibility: if private { Visibility::Private } else { Visibility::Public },
-        structure: if direct { Structure::Direct } else { Structure::Linked },
+        structure,
         recipients: line.to,
         attachments: line.attachments.into_iter().map(attachment).collect(),
         reach: line.reach.map(reach),

@@ -2,10 +2,12 @@
 //! and the policies that a workspace publishes.
 
 mod accept;
+mod cursor;
 mod policy;
 mod state;
 
 pub use accept::{Arrival, Outcome, Revision, accept};
+pub use cursor::report_cursor;
 pub use policy::{policy_published, policy_version};
 pub use state::{Accepted, Ingest, Workspace};
 

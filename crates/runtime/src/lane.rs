@@ -10,12 +10,12 @@ use rejoinder_event_log::{
     AppendError, Damage, EventLog, FrameBuilder, PartitionFold, RecordView, StoredRecord, Verdict, record, settled,
 };
 use rejoinder_machine::{Context, DIGEST_VERSION, DueTimer, Failure as CoreFailure, Job, Own, Source, State, event};
-use rejoinder_model::{Millis, Position};
+use rejoinder_model::{Millis, Position, Service};
 use rejoinder_projection_store::LaneStore;
 use rejoinder_wire::event::{Checkpoint, ClockTick, Event, Quarantined, event::Body};
 use rejoinder_wire::log::{Claim, Header};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, JUMP_MS};
 use crate::inputs::{self, Input, Inputs};
 use crate::queue::{JobQueue, Waker};
 use crate::recover;
@@ -40,6 +40,12 @@ pub struct Options {
     pub memory_bytes: usize,
     /// Writes claims and frames; otherwise it only folds along.
     pub follow_only: bool,
+    /// The longest time of ingest's lane without a tick, so that time moves on in a silent partition;
+    /// 0: none is written for that.
+    pub heartbeat_ms: Millis,
+    /// How long no timer fires after a downtime of more than a minute, so that what waits outside can
+    /// come in first; 0: virtual time, where neither downtimes nor jumps are looked for.
+    pub grace_ms: Millis,
 }
 
 impl Default for Options {
@@ -50,6 +56,8 @@ impl Default for Options {
             tick_interval_ms: 50,
             memory_bytes: 64 << 20,
             follow_only: false,
+            heartbeat_ms: 0,
+            grace_ms: 0,
         }
     }
 }
@@ -148,6 +156,8 @@ pub struct Lane<S: State> {
     newest_tick: Option<u64>,
     last_tick: Millis,
     tick_in_flight: bool,
+    /// No timer fires before this time.
+    fires_from: Millis,
     /// May it claim? Not after somebody else claimed, until it is assigned anew.
     assigned: bool,
     since_checkpoint: u64,
@@ -197,6 +207,7 @@ impl<S: State> Lane<S> {
             newest_tick: None,
             last_tick: Millis::MIN,
             tick_in_flight: false,
+            fires_from: Millis::MIN,
             assigned: !options.follow_only,
             since_checkpoint: 0,
             flush_wanted: false,
@@ -353,6 +364,7 @@ impl<S: State> Lane<S> {
                 if record.header.claim.as_ref().is_some_and(|claim| claim.nonce == self.nonce) =>
             {
                 self.phase = Phase::Live;
+                self.after_downtime();
                 self.next_frame_no = 1;
                 self.next_own_seq = self.fold.lane(S::SERVICE).next_own_seq;
             }
@@ -684,10 +696,32 @@ impl<S: State> Lane<S> {
         let now = self.clock.wall_ms();
         let soon = now < self.last_tick.saturating_add(self.options.tick_interval_ms);
         let waiting = self.newest_tick.is_some_and(|index| index >= self.considered.index);
-        if soon || self.tick_in_flight || waiting {
+        if soon || self.tick_in_flight || waiting || !self.may_fire(now) {
             return false;
         }
-        self.state.timers().next_due().is_some_and(|due| due <= now)
+        let heartbeat = self.options.heartbeat_ms != 0
+            && S::SERVICE == Service::Ingest
+            && now >= self.fold.now.saturating_add(self.options.heartbeat_ms);
+        heartbeat || self.state.timers().next_due().is_some_and(|due| due <= now)
+    }
+
+    fn after_downtime(&mut self) {
+        let (now, last) = (self.clock.wall_ms(), self.fold.now);
+        if self.options.grace_ms == 0 || last == 0 || now.saturating_sub(last) <= JUMP_MS {
+            return;
+        }
+        self.fires_from = now.saturating_add(self.options.grace_ms);
+        let (service, partition, down_ms) = (S::SERVICE.name(), self.partition, now - last);
+        tracing::warn!(service, partition, down_ms, grace_ms = self.options.grace_ms, "timers wait after a downtime");
+    }
+
+    /// Neither in the grace after a downtime, nor by a clock that jumped, nor while the log lies in
+    /// the future.
+    fn may_fire(&self, now: Millis) -> bool {
+        if self.options.grace_ms == 0 {
+            return true;
+        }
+        now >= self.fires_from && self.clock.is_trusted() && self.fold.now <= now.saturating_add(JUMP_MS)
     }
 
     /// Is nothing on its way, and nothing known to do at this time?
@@ -703,7 +737,8 @@ impl<S: State> Lane<S> {
     /// In how many milliseconds the earliest timer is due; `None` when there is none.
     pub fn due_in_ms(&mut self) -> Option<u64> {
         let now = self.clock.wall_ms();
-        let due = self.state.timers().next_due()?.max(self.last_tick.saturating_add(self.options.tick_interval_ms));
+        let soonest = self.last_tick.saturating_add(self.options.tick_interval_ms).max(self.fires_from);
+        let due = self.state.timers().next_due()?.max(soonest);
         Some(u64::try_from(due.saturating_sub(now)).unwrap_or(0).max(1))
     }
 

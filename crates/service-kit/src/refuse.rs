@@ -56,3 +56,10 @@ pub fn unavailable(message: impl Into<String>, retry_after_ms: u64) -> Status {
     let details = ErrorDetails::with_retry_info(Some(Duration::from_millis(retry_after_ms)));
     status(Code::Unavailable, "UNAVAILABLE", message.into(), details)
 }
+
+/// The delay that a status names; 0: none.
+#[must_use]
+pub fn retry_after_ms(status: &Status) -> u64 {
+    let delay = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    delay.map_or(0, |delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,7 +1,14 @@
-//! The ingest service: what comes in becomes jobs of its lane.
+//! The ingest service: what comes in becomes jobs of its lane, and is answered once it is durable.
 
+mod admission;
 mod convert;
+mod limits;
+pub mod metric_definitions;
 mod publish;
+mod service;
 
+pub use admission::{Admission, Quota};
 pub use convert::arrival;
+pub use limits::{interaction, to_api};
 pub use publish::{Publish, Published};
+pub use service::Ingestion;

@@ -54,7 +54,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Ended> {
 fn live(dir: &std::path::Path, options: &Options) -> anyhow::Result<()> {
     let log = EmbeddedLog::open(&dir.join("log"), LogOptions::default())?;
     let store = ProjectionStore::open(&dir.join("state"), 64 << 20)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let number = partition_of(WORKSPACE, log.partitions());
     let partition = Partition::open(number, &log, &clock, &store, LaneOptions::default())?;
     let (ingest, threading) = (partition.ingest_jobs.clone(), partition.threading_jobs.clone());

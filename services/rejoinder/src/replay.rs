@@ -121,7 +121,7 @@ fn drive(
     options: &Options,
     counts: &Arc<Counts>,
 ) -> anyhow::Result<()> {
-    let start = SystemClock.wall_ms();
+    let start = SystemClock::new().wall_ms();
     let mut batch = Vec::new();
     let mut at = clock.wall_ms();
     for interaction in interactions {
