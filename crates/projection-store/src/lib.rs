@@ -8,7 +8,7 @@
 mod meta;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use meta::{LaneMeta, STATE_FORMAT};
 use rejoinder_machine::{Backing, Change};
@@ -69,7 +69,7 @@ impl ProjectionStore {
     pub fn lane(&self, service: Service, partition: u16) -> LaneStore {
         let mut prefix = vec![service as u8];
         prefix.extend_from_slice(&partition.to_be_bytes());
-        LaneStore { db: self.db.clone(), prefix, failure: Arc::new(OnceLock::new()) }
+        LaneStore { db: self.db.clone(), prefix, failure: Arc::default() }
     }
 
     /// Makes everything written so far durable.
@@ -105,7 +105,7 @@ fn options(cache_bytes: usize) -> Options {
 pub struct LaneStore {
     db: Arc<DB>,
     prefix: Vec<u8>,
-    failure: Arc<OnceLock<String>>,
+    failure: Arc<Mutex<Option<String>>>,
 }
 
 impl LaneStore {
@@ -145,7 +145,7 @@ impl LaneStore {
         self.db.write_opt(batch, &options).map_err(|error| error.to_string())
     }
 
-    /// Removes all that is stored of the lane.
+    /// Removes all that is stored of the lane, and forgets what failed.
     ///
     /// # Errors
     /// What RocksDB says.
@@ -161,6 +161,7 @@ impl LaneStore {
         options.disable_wal(true);
         let mut batch = WriteBatch::default();
         batch.delete_range(&self.prefix[..], &after[..]);
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.db.write_opt(batch, &options).map_err(|error| error.to_string())
     }
 
@@ -181,8 +182,8 @@ impl LaneStore {
 
     /// Why the lane must stop, if a read failed.
     #[must_use]
-    pub fn failure(&self) -> Option<&str> {
-        self.failure.get().map(String::as_str)
+    pub fn failure(&self) -> Option<String> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -206,7 +207,7 @@ impl Backing for LaneStore {
 
     fn failed(&self, what: String) {
         tracing::error!(what, "the state of a lane cannot be read");
-        let _ = self.failure.set(what);
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(what);
     }
 }
 

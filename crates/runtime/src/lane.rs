@@ -158,6 +158,8 @@ pub struct Lane<S: State> {
     tick_in_flight: bool,
     /// No timer fires before this time.
     fires_from: Millis,
+    /// The state was damaged, and folded again.
+    rebuilt: bool,
     /// May it claim? Not after somebody else claimed, until it is assigned anew.
     assigned: bool,
     since_checkpoint: u64,
@@ -168,8 +170,10 @@ pub struct Lane<S: State> {
 impl<S: State> Lane<S> {
     /// A lane that starts from what is stored.
     ///
+    /// A stored state that is not of this log is dropped and folded again, unless the lane only follows.
+    ///
     /// # Errors
-    /// When the stored state is not of this log: it must be rebuilt.
+    /// When the log or the state cannot be read.
     pub fn open(
         partition: u16,
         log: Arc<dyn EventLog>,
@@ -178,7 +182,14 @@ impl<S: State> Lane<S> {
         jobs: Arc<JobQueue<S>>,
         options: Options,
     ) -> Result<Self, Failure> {
-        let start = recover::start::<S>(&*log, partition, &store)?;
+        let start = match recover::start::<S>(&*log, partition, &store) {
+            Err(Failure::State(what)) if !options.follow_only => {
+                tracing::error!(service = S::SERVICE.name(), partition, what, "a state is rebuilt from the event log");
+                store.clear().map_err(Failure::State)?;
+                recover::start::<S>(&*log, partition, &store)?
+            }
+            start => start?,
+        };
         Ok(Self {
             partition,
             log,
@@ -208,6 +219,7 @@ impl<S: State> Lane<S> {
             last_tick: Millis::MIN,
             tick_in_flight: false,
             fires_from: Millis::MIN,
+            rebuilt: false,
             assigned: !options.follow_only,
             since_checkpoint: 0,
             flush_wanted: false,
@@ -247,6 +259,15 @@ impl<S: State> Lane<S> {
         let step = catch_unwind(AssertUnwindSafe(|| self.try_step()));
         match step.unwrap_or_else(|panic| Err(Failure::Defect(panic_text(&*panic)))) {
             Ok(progress) => progress,
+            Err(failure) if self.may_rebuild(&failure) => {
+                let (service, partition) = (S::SERVICE.name(), self.partition);
+                tracing::error!(service, partition, %failure, "a state is rebuilt from the event log");
+                self.rebuilt = true;
+                if let Err(failure) = self.store.clear().map_err(Failure::State).and_then(|()| self.start_over()) {
+                    self.phase = Phase::Stopped(failure);
+                }
+                Progress::Worked
+            }
             Err(failure) => {
                 if !matches!(self.phase, Phase::Stopped(_)) {
                     let (service, partition) = (S::SERVICE.name(), self.partition);
@@ -275,7 +296,7 @@ impl<S: State> Lane<S> {
             Phase::Warm | Phase::Claiming | Phase::Stopped(_) => false,
         };
         if let Some(what) = self.store.failure() {
-            return Err(Failure::State(what.to_owned()));
+            return Err(Failure::State(what));
         }
         Ok(if read || worked { Progress::Worked } else { Progress::Idle })
     }
@@ -451,6 +472,18 @@ impl<S: State> Lane<S> {
     /// Somebody else owns the lane: what was decided and not done never was.
     fn deposed(&mut self) -> Result<(), Failure> {
         tracing::warn!(service = S::SERVICE.name(), partition = self.partition, "a lane was taken over");
+        self.assigned = false;
+        self.start_over()
+    }
+
+    /// A damaged state is folded again, once: a second time the cause lies elsewhere.
+    fn may_rebuild(&self, failure: &Failure) -> bool {
+        let of_state = matches!(failure, Failure::State(_) | Failure::Differs { .. });
+        of_state && !self.rebuilt && !self.options.follow_only && !matches!(self.phase, Phase::Stopped(_))
+    }
+
+    /// Goes on from what is stored.
+    fn start_over(&mut self) -> Result<(), Failure> {
         self.lose_jobs();
         let start = recover::start::<S>(&*self.log, self.partition, &self.store)?;
         self.state = start.state;
@@ -466,7 +499,6 @@ impl<S: State> Lane<S> {
         self.flush_wanted = false;
         self.newest_tick = None;
         self.tick_in_flight = false;
-        self.assigned = false;
         self.phase = Phase::Warm;
         Ok(())
     }

@@ -399,3 +399,74 @@ fn a_full_queue_gives_the_job_back() {
     };
     assert_eq!([push(), push()], [true, false], "half of the room is for others");
 }
+
+#[test]
+fn a_state_that_is_not_of_this_log_is_folded_again() {
+    let world = World::new(MemoryLog::new(1));
+    let mut adder = world.adder();
+    world.add("w", 100);
+    settle(vec![&mut adder]);
+    drop(adder);
+    let other = World { log: MemoryLog::new(1), ..world };
+    let mut adder = other.adder();
+    settle(vec![&mut adder]);
+    assert_eq!(sum(&adder), 0);
+    other.add("w", 7);
+    settle(vec![&mut adder]);
+    assert_eq!(sum(&adder), 7);
+}
+
+#[test]
+fn nothing_fires_in_the_grace_after_a_downtime_or_while_the_log_lies_in_the_future() {
+    let world = World::new(MemoryLog::new(1));
+    let open = |grace_ms| {
+        let store = world.store.lane(Service::Threading, 0);
+        let options = Options { grace_ms, ..World::options() };
+        Lane::<Follower>::open(0, world.log.clone(), world.clock.clone(), store, world.asks.clone(), options).unwrap()
+    };
+    let (mut adder, mut follower) = (world.adder(), open(120_000));
+    settle(vec![&mut adder, &mut follower]);
+    world.add("w", 1);
+    settle(vec![&mut adder, &mut follower]);
+    drop((adder, follower));
+    let armed = 1_000_000 + DELAY;
+    let fires_at = |now| {
+        let (mut adder, mut follower) = (world.adder(), open(120_000));
+        world.clock.set(now);
+        settle(vec![&mut adder, &mut follower]);
+        follower.next_deadline() != Some(armed)
+    };
+    assert!(!fires_at(1_000_000 - 3_600_000), "the log lies in the future");
+    let back = 1_000_000 + 3_600_000;
+    world.clock.set(back);
+    let (mut adder, mut follower) = (world.adder(), open(120_000));
+    settle(vec![&mut adder, &mut follower]);
+    world.clock.set(back + 119_999);
+    settle(vec![&mut adder, &mut follower]);
+    assert_eq!(follower.next_deadline(), Some(armed), "what waits outside comes in first");
+    world.clock.set(back + 120_000);
+    settle(vec![&mut adder, &mut follower]);
+    assert_eq!(follower.next_deadline(), None);
+}
+
+#[test]
+fn a_question_waits_until_what_it_names_was_considered() {
+    let world = World::new(MemoryLog::new(1));
+    let (mut adder, mut follower) = (world.adder(), world.follower());
+    settle(vec![&mut adder, &mut follower]);
+    world.add("w", 3);
+    settle(vec![&mut adder]);
+    let end = world.log.end(0);
+    let done = world.done.clone();
+    let ask = Ask::new(
+        "w".into(),
+        |follower: &Follower| follower.seen.page(&0, 9).len(),
+        move |answer: Option<(usize, Position)>| {
+            let (seen, _) = answer.unwrap();
+            done.fetch_add(100 * seen as u64, Ordering::SeqCst);
+        },
+    );
+    assert!(world.asks.push(Box::new(ask.not_before(end))).is_ok());
+    settle(vec![&mut follower]);
+    assert_eq!(world.done(), 303, "asked before it was considered, answered after");
+}
