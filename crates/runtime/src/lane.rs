@@ -813,7 +813,9 @@ impl<S: State> Lane<S> {
         recover::store(self, &fold)
     }
 
-    pub(crate) fn take_changes(&mut self) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
+    /// What differs from the stored state, by table and key; `None`: gone.
+    pub fn take_changes(&mut self) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
+        self.collect();
         std::mem::take(&mut self.changes)
     }
 

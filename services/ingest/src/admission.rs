@@ -11,7 +11,7 @@ use rejoinder_service_kit::refuse;
 use tonic::Status;
 
 /// Interactions that a workspace may send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quota {
     /// A second, in the long run.

@@ -7,6 +7,11 @@ use std::path::Path;
 use anyhow::Context;
 use rejoinder_channels::{Format, Interaction, Malformed, Options, framing, read};
 
+/// A file that ends before its end.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct CutOff(String);
+
 /// Reads all interactions of a file; what is malformed goes to `skipped` with the file's name.
 pub(crate) fn interactions(
     path: &Path,
@@ -34,7 +39,11 @@ pub(crate) fn interactions(
     match ended {
         Some(malformed) => {
             skipped(path, &malformed);
-            anyhow::bail!("{} cannot be read to its end: {malformed}; what came before was taken", path.display())
+            Err(CutOff(format!(
+                "{} cannot be read to its end: {malformed}; what came before was taken",
+                path.display()
+            ))
+            .into())
         }
         None => Ok(()),
     }

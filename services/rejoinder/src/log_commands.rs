@@ -1,5 +1,6 @@
 //! `log verify` and `log rebuild --compare` on a stopped directory.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +14,9 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::Ended;
 use crate::data_dir::{Partition, Stopped};
 use crate::table::say;
+
+/// What changed, by table and key; `None`: gone.
+type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// Reads every record: checksums, density, ownership, digests; prints the digest of the log.
 pub(crate) fn verify(dir: &Path) -> anyhow::Result<Ended> {
@@ -48,12 +52,14 @@ pub(crate) fn rebuild(dir: &Path) -> anyhow::Result<Ended> {
     let stopped = Stopped::open(dir)?;
     let mut entries = 0;
     let wrong = fold_anew(&stopped, |number, rebuilt, live| {
+        // What is stored may end before the log does, after a crash: the rest is folded on top.
+        let mut ends = stopped.partition(number)?;
         let live = [
-            (Service::Ingest, live.lane(Service::Ingest, number)),
-            (Service::Threading, live.lane(Service::Threading, number)),
+            (Service::Ingest, live.lane(Service::Ingest, number), ends.ingest.take_changes()),
+            (Service::Threading, live.lane(Service::Threading, number), ends.threading.take_changes()),
         ];
-        for (service, live) in live {
-            let (count, difference) = compare(&live, &rebuilt.lane(service, number))?;
+        for (service, live, changes) in live {
+            let (count, difference) = compare(&live, changes, &rebuilt.lane(service, number))?;
             entries += count;
             if let Some(key) = difference {
                 return Ok(Some(format!("{} of partition {number} differs at key {key}", service.name())));
@@ -104,28 +110,35 @@ fn fold_anew(
 }
 
 /// The number of entries, and the key of the first that differs.
-fn compare(live: &LaneStore, rebuilt: &LaneStore) -> anyhow::Result<(usize, Option<String>)> {
-    let mut expected = std::collections::BTreeMap::new();
+fn compare(live: &LaneStore, mut changes: Changes, rebuilt: &LaneStore) -> anyhow::Result<(usize, Option<String>)> {
+    let mut expected = BTreeMap::new();
     rebuilt
         .for_each(|key, value| {
             expected.insert(key.to_vec(), value.to_vec());
         })
         .map_err(|error| anyhow!(error))?;
     let count = expected.len();
-    let mut first = None;
+    let mut first: Option<Vec<u8>> = None;
     let mut differ = |key: &[u8]| {
-        if first.is_none() {
-            first = Some(key.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        if first.as_deref().is_none_or(|first| key < first) {
+            first = Some(key.to_vec());
         }
     };
     live.for_each(|key, value| {
-        if expected.remove(key).as_deref() != Some(value) {
+        let changed = changes.remove(key);
+        let value = changed.as_ref().map_or(Some(value), Option::as_deref);
+        if expected.remove(key).as_deref() != value {
             differ(key);
         }
     })
     .map_err(|error| anyhow!(error))?;
+    for (key, value) in changes {
+        if expected.remove(&key) != value {
+            differ(&key);
+        }
+    }
     if let Some(key) = expected.keys().next() {
         differ(key);
     }
-    Ok((count, first))
+    Ok((count, first.map(|key| key.iter().map(|byte| format!("{byte:02x}")).collect())))
 }

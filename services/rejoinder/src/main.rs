@@ -1,20 +1,33 @@
 //! The command line: all services in one process.
 
+mod admin;
+mod config;
 mod data_dir;
 mod demo;
+mod doctor;
+mod events;
 mod export;
+mod feed;
 mod files;
+mod http;
+mod ingest;
 mod log_commands;
+mod remote;
 mod replay;
+mod server;
 mod show;
 mod table;
+mod up;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use rejoinder_channels::Format;
 
+use crate::config::{Config, Flags};
+use crate::remote::Remote;
 use crate::table::Output;
 
 /// Social customer service: scattered messages become threads, durable, queryable, rebuildable.
@@ -45,6 +58,18 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Runs all services until it is told to stop.
+    Up(UpArgs),
+    /// Sends files to a running server; an interrupted run goes on where it was.
+    Ingest(IngestArgs),
+    /// Events of a running server.
+    #[command(subcommand)]
+    Events(Events),
+    /// Looks whether a running server is well.
+    Doctor(Remotely),
+    /// The server's clock.
+    #[command(subcommand)]
+    Clock(ClockCommand),
     /// Runs files through the services in virtual time, into an empty data directory.
     Replay(ReplayArgs),
     /// Threads of a stopped data directory.
@@ -53,6 +78,74 @@ enum Command {
     /// The event log of a stopped data directory.
     #[command(subcommand)]
     Log(LogCommand),
+}
+
+#[derive(Args)]
+struct UpArgs {
+    /// Where the event log and the state lie.
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// A TOML file with any of the options of the reference page.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Where gRPC listens [default: 127.0.0.1:7400].
+    #[arg(long)]
+    grpc_addr: Option<SocketAddr>,
+    /// Where /metrics, /healthz and /readyz listen [default: 127.0.0.1:7480].
+    #[arg(long)]
+    http_addr: Option<SocketAddr>,
+}
+
+#[derive(Args)]
+struct Remotely {
+    /// A running server.
+    #[arg(long, default_value = "127.0.0.1:7400")]
+    endpoint: String,
+}
+
+#[derive(Args)]
+struct IngestArgs {
+    /// Files to read; `-` is standard input. `.zst` and `.gz` are read as they are.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// The format of the files.
+    #[arg(long)]
+    format: Format,
+    /// The company's account, for formats that name none.
+    #[arg(long)]
+    account: Option<String>,
+    /// Records older than an hour count as live too: alarms, offers.
+    #[arg(long)]
+    live: bool,
+    /// Sends what was acknowledged before again.
+    #[arg(long)]
+    from_start: bool,
+    #[command(flatten)]
+    remotely: Remotely,
+}
+
+#[derive(Subcommand)]
+enum Events {
+    /// Events as they become durable.
+    Tail {
+        /// Begins at this record, PARTITION/INDEX; otherwise now.
+        #[arg(long)]
+        from: Option<String>,
+        /// Only events of this name, like MessagePlaced; may be given several times.
+        #[arg(long = "type")]
+        types: Vec<String>,
+        /// Ends at the end of the log.
+        #[arg(long)]
+        until_end: bool,
+        #[command(flatten)]
+        remotely: Remotely,
+    },
+}
+
+#[derive(Subcommand)]
+enum ClockCommand {
+    /// Takes the wall clock as right after it jumped: timers fire again.
+    Accept(Remotely),
 }
 
 #[derive(Args)]
@@ -129,7 +222,7 @@ fn main() -> ExitCode {
         Ok(Ended::FoundWrong) => ExitCode::from(3),
         Err(error) => {
             table::say(&format!("rejoinder: {error:#}"));
-            ExitCode::from(1)
+            ExitCode::from(if error.is::<remote::Unreachable>() { 4 } else { 1 })
         }
     }
 }
@@ -141,7 +234,33 @@ fn seconds(text: &str) -> Result<std::time::Duration, String> {
 }
 
 fn run(cli: &Cli) -> anyhow::Result<Ended> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(command(cli))
+}
+
+async fn command(cli: &Cli) -> anyhow::Result<Ended> {
+    let remote = async |at: &Remotely| Remote::connect(&at.endpoint, &cli.workspace).await;
     match &cli.command {
+        Command::Up(args) => {
+            let flags = Flags { data_dir: args.data_dir.clone(), grpc_addr: args.grpc_addr, http_addr: args.http_addr };
+            up::run(&Config::load(args.config.as_deref(), &flags)?).await
+        }
+        Command::Ingest(args) => {
+            let options = ingest::Options {
+                endpoint: args.remotely.endpoint.clone(),
+                workspace: cli.workspace.clone(),
+                format: args.format,
+                account: args.account.clone(),
+                live: args.live,
+                from_start: args.from_start,
+            };
+            ingest::run(&args.files, &options).await
+        }
+        Command::Events(Events::Tail { from, types, until_end, remotely }) => {
+            events::tail(&remote(remotely).await?, from.clone(), types.clone(), *until_end, cli.output).await
+        }
+        Command::Doctor(at) => doctor::run(&remote(at).await?, cli.output).await,
+        Command::Clock(ClockCommand::Accept(at)) => doctor::accept_clock(&remote(at).await?).await,
         Command::Demo { length, rate, seed } => {
             demo::run(&demo::Options { length: *length, per_second: *rate, seed: *seed })
         }

@@ -1,0 +1,60 @@
+//! `doctor`: what a running server says of itself, and what is wrong with it.
+
+use rejoinder_api::admin::admin_service_client::AdminServiceClient;
+use rejoinder_api::admin::{AcceptClockRequest, GetStatusRequest};
+
+use crate::Ended;
+use crate::remote::{Remote, refused};
+use crate::table::{Output, Rows, say};
+
+/// A lane this far behind is worth a word.
+const MUCH_LAG: u64 = 1_000;
+/// A disk with less than this is worth a word.
+const LITTLE_ROOM: u64 = 1 << 30;
+
+/// Looks at every lane, the clock and the disk.
+pub(crate) async fn run(remote: &Remote, output: Output) -> anyhow::Result<Ended> {
+    let mut client = AdminServiceClient::new(remote.channel.clone());
+    let answer = client.get_status(remote.request(GetStatusRequest {})).await;
+    let status = answer.map_err(|status| refused(&status))?.into_inner();
+    let columns = ["service", "partition", "phase", "log_end", "considered", "next_own_seq", "void", "failure"];
+    let mut rows = Rows::new(output, &columns, &[10, 9, 9, 9, 10, 12, 6, 0])?;
+    let mut wrong = Vec::new();
+    for lane in status.lanes {
+        let name = format!("{} of partition {}", lane.service, lane.partition);
+        if lane.phase != "live" {
+            wrong.push(format!("{name} is {}: {}", lane.phase, lane.failure));
+        }
+        let lag = lane.log_end.saturating_sub(lane.considered);
+        if lag > MUCH_LAG {
+            wrong.push(format!("{name} is {lag} records behind: it needs time or fewer messages"));
+        }
+        rows.row(&[
+            lane.service,
+            lane.partition.to_string(),
+            lane.phase,
+            lane.log_end.to_string(),
+            lane.considered.to_string(),
+            lane.next_own_seq.to_string(),
+            lane.void_records.to_string(),
+            lane.failure,
+        ])?;
+    }
+    rows.end()?;
+    if status.clock_jumped {
+        wrong.push("the clock has jumped and no timer fires: mend it, or run `rejoinder clock accept`".into());
+    }
+    if status.free_bytes < LITTLE_ROOM {
+        wrong.push(format!("the disk of the log has {} bytes left", status.free_bytes));
+    }
+    say(&format!("version {}, log {}", status.version, status.log_id));
+    wrong.iter().for_each(|what| say(&format!("wrong: {what}")));
+    Ok(if wrong.is_empty() { Ended::Well } else { Ended::FoundWrong })
+}
+
+/// Takes the wall clock as right.
+pub(crate) async fn accept_clock(remote: &Remote) -> anyhow::Result<Ended> {
+    let mut client = AdminServiceClient::new(remote.channel.clone());
+    client.accept_clock(remote.request(AcceptClockRequest {})).await.map_err(|status| refused(&status))?;
+    Ok(Ended::Well)
+}

@@ -1,0 +1,90 @@
+//! `/metrics`, `/healthz` and `/readyz`.
+
+use std::sync::{Arc, OnceLock};
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::get;
+use metrics::{describe_gauge, gauge};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::server::Inside;
+
+const LOG_END: &str = "rejoinder_log_end_records";
+const LAG: &str = "rejoinder_lane_lag_records";
+const LIVE: &str = "rejoinder_lane_live";
+const VOID: &str = "rejoinder_log_void_records";
+const FREE: &str = "rejoinder_log_free_bytes";
+
+/// Metrics of the engine: names and helps, for the reference.
+pub(crate) const ALL: [(&str, &str); 5] = [
+    (LOG_END, "Records of the event log, by partition."),
+    (LAG, "Records that a service has not considered yet, by service and partition."),
+    (LIVE, "1 while a service decides for a partition, by service and partition."),
+    (VOID, "Records that changed nothing: of an owner deposed before, or sent twice, by partition."),
+    (FREE, "Free bytes on the disk of the event log."),
+];
+
+/// One recorder for the process, however many servers it runs.
+fn recorder() -> anyhow::Result<&'static PrometheusHandle> {
+    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+    if let Some(handle) = RECORDER.get() {
+        return Ok(handle);
+    }
+    let handle = PrometheusBuilder::new().install_recorder().context("the metrics recorder")?;
+    rejoinder_ingest::metric_definitions::describe();
+    for (name, help) in ALL {
+        describe_gauge!(name, help);
+    }
+    Ok(RECORDER.get_or_init(|| handle))
+}
+
+/// Answers until it is told to stop.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    inside: Arc<Inside>,
+    mut stopping: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    recorder()?;
+    let router = Router::new()
+        .route("/metrics", get(render))
+        .route("/healthz", get(health))
+        .route("/readyz", get(ready))
+        .with_state(inside);
+    let stopped = async move {
+        // An error: the server is gone, which is a stop too.
+        let _ = stopping.wait_for(|stop| *stop).await;
+    };
+    axum::serve(listener, router).with_graceful_shutdown(stopped).await.context("HTTP")
+}
+
+async fn health(State(inside): State<Arc<Inside>>) -> (StatusCode, String) {
+    match inside.stopped() {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(what) => (StatusCode::SERVICE_UNAVAILABLE, format!("the event log stopped: {what}\n")),
+    }
+}
+
+async fn ready(State(inside): State<Arc<Inside>>) -> (StatusCode, &'static str) {
+    if inside.is_ready() { (StatusCode::OK, "ready\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready\n") }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
+async fn render(State(inside): State<Arc<Inside>>) -> Result<String, StatusCode> {
+    use rejoinder_event_log::EventLog as _;
+    for (service, partition, status) in inside.lanes() {
+        let (end, of) = (inside.log.end(partition), partition.to_string());
+        let live = status.phase == rejoinder_runtime::Phase::Live;
+        gauge!(LOG_END, "partition" => of.clone()).set(end as f64);
+        gauge!(VOID, "partition" => of.clone()).set((status.fold.void + status.fold.repeats) as f64);
+        gauge!(LAG, "service" => service.name(), "partition" => of.clone())
+            .set(end.saturating_sub(status.considered) as f64);
+        gauge!(LIVE, "service" => service.name(), "partition" => of).set(f64::from(u8::from(live)));
+    }
+    gauge!(FREE).set(inside.log.free_bytes() as f64);
+    recorder().map(PrometheusHandle::render).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}
