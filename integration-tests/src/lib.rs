@@ -1,5 +1,8 @@
 //! What black-box tests need: the binary, the corpora, groupings to compare.
 
+pub mod client;
+pub mod server;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
