@@ -669,7 +669,13 @@ impl<S: State> Lane<S> {
             let decision = catch_unwind(AssertUnwindSafe(|| state.consider(&context, source, &input, &mut decided)));
             if let Err(failure) = decision.unwrap_or_else(|panic| Err(CoreFailure(panic_text(&*panic)))) {
                 tracing::error!(position = %at, event = number, %failure, "an input is set aside");
-                let quarantined = Quarantined { source_index: index, source_event: number, reason: failure.0 };
+                let quarantined = Quarantined {
+                    source_index: index,
+                    source_event: number,
+                    reason: failure.0,
+                    source_own_seq: own_seq,
+                    at: context.now,
+                };
                 decided = vec![event(&input.workspace, Body::Quarantined(quarantined))];
             }
             self.take(frame, decided)?;

@@ -230,13 +230,7 @@ impl Judge<'_> {
     }
 
     fn person(&self, id: PersonId) -> Found<Person, PersonId> {
-        // A person's workspace is that of its threads.
-        let found = self.state.find_person(id.0).filter(|(_, person)| {
-            person.handles.iter().filter_map(|handle| self.state.handles.get(handle)).all(|handle| {
-                let first = handle.threads.first().and_then(|base| self.state.threads.get(&ThreadId(*base)));
-                first.is_none_or(|thread| thread.workspace == self.workspace)
-            })
-        });
+        let found = self.state.person_in(self.workspace, id);
         found.ok_or_else(|| Refusal::NotFound { kind: "person", id: id.to_string() })
     }
 

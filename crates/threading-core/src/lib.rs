@@ -12,6 +12,7 @@ mod consider;
 mod life;
 mod link;
 mod place;
+pub mod quarantine;
 pub mod record;
 mod state;
 

@@ -8,7 +8,7 @@ use rejoinder_machine::{
 use rejoinder_model::{ConversationKey, HandleKey, LineKey, MessageKey, Millis, PersonId, Service, ThreadId};
 use rejoinder_wire::event::{Event, event::Body};
 
-use crate::record::{Conversation, Handle, Message, Person, Request, Thread, Workspace};
+use crate::record::{Conversation, Handle, Message, Person, Request, SetAside, Thread, Workspace};
 use crate::{apply, consider, life};
 
 /// Which timer of a thread: silence resolves it.
@@ -36,6 +36,8 @@ pub struct Threading {
     pub threads: Table<ThreadId, Thread>,
     /// By day and key.
     pub requests: Table<(u64, MessageKey), Request>,
+    /// Inputs that were set aside, by the own_seq of the event that says so.
+    pub quarantine: Table<u64, SetAside>,
     pub(crate) timers: Timers,
 }
 
@@ -85,6 +87,23 @@ impl Threading {
                 Some(into) => id = into,
             }
         }
+    }
+
+    /// The person that one is today, if it belongs to the workspace: its threads tell.
+    #[must_use]
+    pub fn person_in(&self, workspace: &str, person: PersonId) -> Option<(PersonId, Arc<Person>)> {
+        self.find_person(person.0).filter(|(_, person)| {
+            person.handles.iter().filter_map(|handle| self.handles.get(handle)).all(|handle| {
+                let first = handle.threads.first().and_then(|base| self.threads.get(&ThreadId(*base)));
+                first.is_none_or(|thread| thread.workspace == workspace)
+            })
+        })
+    }
+
+    /// Does the workspace exist? `default` does, others once they have a policy.
+    #[must_use]
+    pub fn has_workspace(&self, name: &str) -> bool {
+        name == "default" || self.workspaces.get(&name.to_owned()).is_some()
     }
 
     /// The person of a handle, 0 when it is not known.
@@ -164,6 +183,7 @@ impl State for Threading {
             persons: Table::new(7, backing.clone()),
             threads: Table::new(8, backing.clone()),
             requests: Table::new(9, backing.clone()),
+            quarantine: Table::new(11, backing.clone()),
             timers: Timers::new(10, backing),
         }
     }
@@ -199,6 +219,7 @@ impl State for Threading {
         visitor.visit(&mut self.persons);
         visitor.visit(&mut self.threads);
         visitor.visit(&mut self.requests);
+        visitor.visit(&mut self.quarantine);
         visitor.visit(self.timers.table());
     }
 }

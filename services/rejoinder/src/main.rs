@@ -12,6 +12,7 @@ mod files;
 mod http;
 mod ingest;
 mod log_commands;
+mod query;
 mod remote;
 mod replay;
 mod server;
@@ -72,9 +73,15 @@ enum Command {
     Clock(ClockCommand),
     /// Runs files through the services in virtual time, into an empty data directory.
     Replay(ReplayArgs),
-    /// Threads of a stopped data directory.
+    /// Threads of a running server, or of a stopped data directory.
     #[command(subcommand)]
     Threads(Threads),
+    /// Persons of a running server.
+    #[command(subcommand)]
+    Persons(Persons),
+    /// Inputs that were set aside because deciding on them failed.
+    #[command(subcommand)]
+    Quarantine(Quarantine),
     /// The event log of a stopped data directory.
     #[command(subcommand)]
     Log(LogCommand),
@@ -171,15 +178,63 @@ struct ReplayArgs {
 enum Threads {
     /// One line for each message, with where it belongs.
     Export(DataDir),
-    /// Threads, the newest first.
-    List(DataDir),
+    /// All threads.
+    List(Source),
     /// One thread with its messages.
     Show {
         /// The thread.
         thread: String,
         #[command(flatten)]
-        data: DataDir,
+        source: Source,
     },
+}
+
+#[derive(Subcommand)]
+enum Persons {
+    /// Who it is.
+    Show {
+        /// The person.
+        person: String,
+        #[command(flatten)]
+        remotely: Remotely,
+    },
+    /// All that happened between a person and us, the newest first.
+    Timeline {
+        /// The person.
+        person: String,
+        #[command(flatten)]
+        remotely: Remotely,
+    },
+}
+
+#[derive(Subcommand)]
+enum Quarantine {
+    /// What is set aside, and why.
+    List(Remotely),
+    /// Decides again on an input.
+    Retry {
+        /// Its id, as the list has it.
+        id: String,
+        #[command(flatten)]
+        remotely: Remotely,
+    },
+    /// Gives an input up.
+    Skip {
+        /// Its id, as the list has it.
+        id: String,
+        #[command(flatten)]
+        remotely: Remotely,
+    },
+}
+
+#[derive(Args)]
+struct Source {
+    /// A running server.
+    #[arg(long, default_value = "127.0.0.1:7400", conflicts_with = "data_dir")]
+    endpoint: String,
+    /// The data directory of a stopped process, instead of a server.
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -274,8 +329,23 @@ async fn command(cli: &Cli) -> anyhow::Result<Ended> {
             replay::run(&args.files, &args.data_dir, &options)
         }
         Command::Threads(Threads::Export(at)) => export::run(&at.data_dir, &cli.workspace),
-        Command::Threads(Threads::List(at)) => show::list(&at.data_dir, &cli.workspace, cli.output),
-        Command::Threads(Threads::Show { thread, data }) => show::thread(&data.data_dir, thread, cli.output),
+        Command::Threads(Threads::List(source)) => match &source.data_dir {
+            Some(dir) => show::list(dir, &cli.workspace, cli.output),
+            None => query::threads(&Remote::connect(&source.endpoint, &cli.workspace).await?, cli.output).await,
+        },
+        Command::Threads(Threads::Show { thread, source }) => match &source.data_dir {
+            Some(dir) => show::thread(dir, thread, cli.output),
+            None => query::thread(&Remote::connect(&source.endpoint, &cli.workspace).await?, thread, cli.output).await,
+        },
+        Command::Persons(Persons::Show { person, remotely }) => {
+            query::person(&remote(remotely).await?, person, cli.output).await
+        }
+        Command::Persons(Persons::Timeline { person, remotely }) => {
+            query::timeline(&remote(remotely).await?, person, cli.output).await
+        }
+        Command::Quarantine(Quarantine::List(at)) => query::quarantine(&remote(at).await?, cli.output).await,
+        Command::Quarantine(Quarantine::Retry { id, remotely }) => query::retry(&remote(remotely).await?, id).await,
+        Command::Quarantine(Quarantine::Skip { id, remotely }) => query::skip(&remote(remotely).await?, id).await,
         Command::Log(LogCommand::Verify(at)) => log_commands::verify(&at.data_dir),
         Command::Log(LogCommand::Rebuild { data, .. }) => log_commands::rebuild(&data.data_dir),
     }

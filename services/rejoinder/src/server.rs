@@ -9,6 +9,8 @@ use anyhow::{Context as _, anyhow, bail};
 use rejoinder_api::admin::admin_service_server::AdminServiceServer;
 use rejoinder_api::feed::event_feed_service_server::EventFeedServiceServer;
 use rejoinder_api::ingest::ingest_service_server::IngestServiceServer;
+use rejoinder_api::threading::person_service_server::PersonServiceServer;
+use rejoinder_api::threading::thread_service_server::ThreadServiceServer;
 use rejoinder_event_log::EventLog;
 use rejoinder_event_log_embedded::{EmbeddedLog, Options as LogOptions};
 use rejoinder_ingest::{Admission, Ingestion};
@@ -18,6 +20,7 @@ use rejoinder_model::{MINUTE_MS, Service};
 use rejoinder_projection_store::{OpenError, ProjectionStore};
 use rejoinder_runtime::{Clock, JobQueue, Lane, Options as LaneOptions, Phase, SystemClock, Turn, Workers};
 use rejoinder_service_kit::{Lanes, LogNews};
+use rejoinder_threading::{Persons, Threads};
 use rejoinder_threading_core::Threading;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -254,11 +257,15 @@ async fn serve_grpc(
         .build_v1()?;
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<IngestServiceServer<Ingestion>>().await;
+    reporter.set_serving::<ThreadServiceServer<Threads>>().await;
+    reporter.set_serving::<PersonServiceServer<Persons>>().await;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     GrpcServer::builder()
         .add_service(health)
         .add_service(reflection)
         .add_service(ingestion)
+        .add_service(ThreadServiceServer::new(Threads::new(inside.threading.clone(), inside.news.clone())))
+        .add_service(PersonServiceServer::new(Persons::new(inside.threading.clone())))
         .add_service(AdminServiceServer::new(Administration::new(inside.clone())))
         .add_service(EventFeedServiceServer::new(Feed::new(inside)))
         .serve_with_incoming_shutdown(incoming, until_stopped(stopping))

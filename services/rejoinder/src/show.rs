@@ -13,6 +13,11 @@ use crate::Ended;
 use crate::data_dir::Stopped;
 use crate::table::{Output, Rows, time};
 
+pub(crate) const THREAD_COLUMNS: [&str; 5] = ["thread_id", "person_id", "state", "messages", "newest"];
+pub(crate) const THREAD_WIDTHS: [usize; 5] = [14, 14, 17, 8, 24];
+pub(crate) const MESSAGE_COLUMNS: [&str; 4] = ["message_id", "time", "direction", "text"];
+pub(crate) const MESSAGE_WIDTHS: [usize; 4] = [14, 24, 9, 0];
+
 fn state_name(thread: &Thread) -> String {
     let name = thread.state().as_str_name();
     name.strip_prefix("THREAD_STATE_").unwrap_or(name).to_lowercase()
@@ -33,8 +38,7 @@ pub(crate) fn list(dir: &Path, workspace: &str, output: Output) -> anyhow::Resul
     }
     let newest = |thread: &Thread| thread.messages.last().map_or(i64::MIN, |message| message.time);
     threads.sort_by_key(|(id, thread)| (std::cmp::Reverse(newest(thread)), *id));
-    let columns = ["thread_id", "person_id", "state", "messages", "newest"];
-    let mut rows = Rows::new(output, &columns, &[14, 14, 17, 8, 24])?;
+    let mut rows = Rows::new(output, &THREAD_COLUMNS, &THREAD_WIDTHS)?;
     for (id, thread) in threads {
         let person = state.thread_person(&thread).map(|person| person.to_string()).unwrap_or_default();
         let messages = thread.messages.len().to_string();
@@ -54,7 +58,7 @@ pub(crate) fn thread(dir: &Path, id: &str, output: Output) -> anyhow::Result<End
     let partition = stopped.partition(id.partition())?;
     let state = partition.threading.state();
     let (_, thread) = state.find(id.0).ok_or_else(|| anyhow!("thread {id} does not exist"))?;
-    let mut rows = Rows::new(output, &["message_id", "time", "direction", "text"], &[14, 24, 9, 0])?;
+    let mut rows = Rows::new(output, &MESSAGE_COLUMNS, &MESSAGE_WIDTHS)?;
     for member in &thread.messages {
         let message = state.messages.get(&member.key);
         let revision = message.as_ref().and_then(|message| message.revision);

@@ -1,1 +1,13 @@
 //! The threading service: threads and persons over gRPC.
+
+mod content;
+mod person_service;
+mod quarantine;
+mod refusal;
+mod thread_service;
+mod view;
+mod watch;
+
+pub use person_service::Persons;
+pub use quarantine::Quarantine;
+pub use thread_service::Threads;

@@ -1,0 +1,120 @@
+//! WatchThreads: what happens to threads, as it becomes durable.
+
+use prost::Message as _;
+use rejoinder_api::threading::watch_threads_response::{Change, Merged, Opened, Placed, StateChanged};
+use rejoinder_api::threading::{WatchThreadsResponse, thread::State};
+use rejoinder_model::{InteractionId, PersonId, Position, Service, ThreadId};
+use rejoinder_service_kit::{Tail, TailEvent, refuse, timestamp};
+use rejoinder_threading_core::record::is_outbound;
+use rejoinder_wire::event::{Event, event::Body};
+use tokio::sync::mpsc;
+use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tonic::Status;
+
+use crate::thread_service::Threads;
+use crate::view;
+
+/// Changes that may wait for a slow reader.
+const MAX_WAITING: usize = 256;
+
+/// The changes of a workspace after a position; of some threads only, unless `only` is empty.
+pub(crate) fn changes(
+    threads: &Threads,
+    workspace: &str,
+    after: &str,
+    only: Vec<u64>,
+) -> Result<impl Stream<Item = Result<WatchThreadsResponse, Status>> + Send + use<>, Status> {
+    let (lanes, workspace) = (&threads.lanes, workspace.to_owned());
+    let partition = lanes.partition(&workspace);
+    let end = lanes.log().end(partition);
+    let from = if after.is_empty() {
+        end
+    } else {
+        let wrong = |what: String| refuse::invalid("POSITION_INVALID", "after", what);
+        let after: Position = after.parse().map_err(wrong)?;
+        if after.partition != partition || after.index >= end {
+            let what = format!("{after} is not in the workspace's partition, which ends at {partition}/{end}");
+            return Err(wrong(what));
+        }
+        after.index + 1
+    };
+    let known = lanes.statuses().get(usize::from(partition)).map(|status| status.fold).unwrap_or_default();
+    let mut tail = Tail::new(lanes.log().clone(), threads.news.clone(), partition, from, known);
+    let (to, changes) = mpsc::channel(MAX_WAITING);
+    tokio::spawn(async move {
+        loop {
+            let events = tokio::select! {
+                events = tail.next(true) => events,
+                () = to.closed() => return,
+            };
+            let events = match events {
+                Ok(events) => events.unwrap_or_default(),
+                Err(status) => {
+                    // The watcher may be gone as well.
+                    let _ = to.send(Err(status)).await;
+                    return;
+                }
+            };
+            for event in events.iter().filter(|event| event.service == Service::Threading) {
+                let Some((thread, change)) = change(&workspace, event) else { continue };
+                if !only.is_empty() && !only.contains(&thread) {
+                    continue;
+                }
+                let told = WatchThreadsResponse {
+                    position: event.position.to_string(),
+                    thread_id: ThreadId(thread).to_string(),
+                    time: Some(timestamp(event.record_time)),
+                    change: Some(change),
+                };
+                if to.send(Ok(told)).await.is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    Ok(ReceiverStream::new(changes))
+}
+
+fn person(number: u64) -> String {
+    PersonId::from_wire(number).map(|id| id.to_string()).unwrap_or_default()
+}
+
+/// The thread that an event is about, and what it changes.
+fn change(workspace: &str, event: &TailEvent) -> Option<(u64, Change)> {
+    let event = Event::decode(event.bytes.clone()).ok().filter(|event| event.workspace == workspace)?;
+    let other = |thread: u64, name: &str| (thread, Change::Other(name.to_owned()));
+    let (thread, change) = match event.body? {
+        Body::ThreadOpened(opened) => {
+            (opened.thread, Change::Opened(Opened { person_id: person(opened.person), channel: opened.channel }))
+        }
+        Body::MessagePlaced(placed) => {
+            let interaction =
+                placed.source.map(|source| InteractionId::new(ThreadId(placed.thread).partition(), source.own_seq));
+            let change = Placed {
+                interaction_id: interaction.map(|id| id.to_string()).unwrap_or_default(),
+                person_id: person(placed.person),
+                outbound: is_outbound(placed.direction),
+                channel: placed.channel,
+            };
+            (placed.thread, Change::Placed(change))
+        }
+        Body::ThreadStateChanged(changed) => {
+            let state = |state: i32| State::try_from(state).unwrap_or_default() as i32;
+            let (from, to) = (state(changed.from), state(changed.to));
+            let change = StateChanged { from, to, cause: view::cause(changed.cause) };
+            (changed.thread, Change::StateChanged(change))
+        }
+        Body::ThreadsMerged(merged) => {
+            (merged.from, Change::Merged(Merged { into: ThreadId(merged.into).to_string() }))
+        }
+        Body::ThreadsUnmerged(unmerged) => other(unmerged.thread, "ThreadsUnmerged"),
+        Body::ThreadSplit(split) => other(split.thread, "ThreadSplit"),
+        Body::ThreadRelinked(relinked) => other(relinked.from, "ThreadRelinked"),
+        Body::NoteAdded(note) => other(note.thread, "NoteAdded"),
+        Body::OutcomeRecorded(outcome) => other(outcome.thread, "OutcomeRecorded"),
+        Body::AttributesSet(set) => other(set.thread, "AttributesSet"),
+        _ => return None,
+    };
+    // The company's own posts are in no thread.
+    (thread != 0).then_some((thread, change))
+}
