@@ -52,7 +52,7 @@ macro_rules! id {
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 let mut text = [0_u8; 14];
-                text[0] = b'c';
+                text[0] = u8::try_from($letter).unwrap_or_default();
                 for (i, digit) in text[1..].iter_mut().enumerate() {
                     let shift = 5 * (12 - i);
                     *digit = DIGITS[((self.0 >> shift) & 31) as usize];
@@ -118,6 +118,17 @@ mod tests {
             assert_eq!(id.to_string().parse(), Ok(id));
             assert_eq!((id.partition(), id.own_seq()), (partition, seq));
         }
+    }
+
+    #[test]
+    fn each_kind_has_its_letter() {
+        let texts = [
+            InteractionId::new(0, 1).to_string(),
+            ThreadId::new(0, 1).to_string(),
+            PersonId::new(0, 1).to_string(),
+            ConversationId::new(0, 1).to_string(),
+        ];
+        assert_eq!(texts, ["m0000000000001", "t0000000000001", "p0000000000001", "c0000000000001"]);
     }
 
     #[test]
