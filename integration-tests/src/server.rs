@@ -17,6 +17,23 @@ pub struct Server {
     pub http: String,
 }
 
+/// The addresses of a server once it is ready, or what it said until it ended.
+fn until_ready(stderr: &mut BufReader<ChildStderr>) -> Result<(String, String), String> {
+    let mut said = String::new();
+    loop {
+        let mut line = String::new();
+        if stderr.read_line(&mut line).expect("stderr is read") == 0 {
+            return Err(said);
+        }
+        if let Some(rest) = line.strip_prefix("ready: gRPC on ") {
+            let (grpc, rest) = rest.split_once(", HTTP on ").expect("both addresses are named");
+            let http = rest.split(',').next().unwrap_or_default();
+            return Ok((grpc.to_owned(), http.to_owned()));
+        }
+        said.push_str(&line);
+    }
+}
+
 impl Server {
     /// Starts a server and waits until it is ready.
     ///
@@ -28,19 +45,12 @@ impl Server {
         command.envs(environment.iter().cloned()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
         let mut stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
-        let mut said = String::new();
-        loop {
-            let mut line = String::new();
-            if stderr.read_line(&mut line).expect("stderr is read") == 0 {
+        match until_ready(&mut stderr) {
+            Ok((endpoint, http)) => Ok(Self { child, stderr, endpoint, http }),
+            Err(said) => {
                 let _ = child.wait();
-                return Err(said);
+                Err(said)
             }
-            if let Some(rest) = line.strip_prefix("ready: gRPC on ") {
-                let (grpc, rest) = rest.split_once(", HTTP on ").expect("both addresses are named");
-                let http = rest.split(',').next().unwrap_or_default().to_owned();
-                return Ok(Self { child, stderr, endpoint: grpc.to_owned(), http });
-            }
-            said.push_str(&line);
         }
     }
 

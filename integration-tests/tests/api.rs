@@ -1,4 +1,5 @@
 //! The public API over the real binary: what a desktop and a connector do.
+#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
 use prost_types::Timestamp;
 use rejoinder_api::ingest::publish_result::Outcome;
