@@ -8,8 +8,8 @@ mod state;
 
 pub use accept::{Arrival, Outcome, Revision, accept};
 pub use cursor::report_cursor;
-pub use policy::{policy_published, policy_version};
-pub use state::{Accepted, Ingest, Workspace};
+pub use policy::{NewPolicy, StalePolicy, policy_version, publish_policy};
+pub use state::{Accepted, Ingest, Version, Workspace};
 
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,17 @@ pub struct Accepted {
     pub deleted: bool,
 }
 
+/// A version of a workspace's policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// From 1.
+    pub number: u64,
+    /// By record time.
+    pub published_at: i64,
+    /// The request that published it.
+    pub request_id: String,
+}
+
 /// What ingest knows of a workspace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workspace {
@@ -31,8 +42,8 @@ pub struct Workspace {
     pub accounts: BTreeSet<(String, String)>,
     /// The text of the policy files, by name, of the version in force.
     pub files: Vec<(String, String)>,
-    /// When each version was published.
-    pub versions: Vec<(u64, i64)>,
+    /// The versions published so far.
+    pub versions: Vec<Version>,
     /// Cursor of each connector.
     pub cursors: std::collections::BTreeMap<String, String>,
 }
@@ -103,7 +114,9 @@ impl State for Ingest {
             Some(Body::PolicyPublished(policy)) => {
                 upsert(&mut self.workspaces, workspace.to_owned(), |known| {
                     known.policy_version = policy.version;
-                    known.versions.push((policy.version, policy.published_at));
+                    let (number, published_at, request_id) =
+                        (policy.version, policy.published_at, policy.request_id.clone());
+                    known.versions.push(Version { number, published_at, request_id });
                     known.files = policy.files.iter().map(|file| (file.name.clone(), file.text.clone())).collect();
                     let accounts = policy.threading.iter().flat_map(|threading| &threading.accounts);
                     known.accounts = accounts.map(|account| (account.channel.clone(), account.id.clone())).collect();

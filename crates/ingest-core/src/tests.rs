@@ -79,8 +79,15 @@ fn a_workspace_exists_once_a_policy_is_published_and_its_accounts_are_the_compan
     assert_eq!(world.accept("acme", "m1", "a", None), Outcome::UnknownWorkspace);
     let account = Account { channel: "x".into(), id: "acme-help".into(), bot: false };
     let threading = ThreadingPolicy { accounts: vec![account], ..ThreadingPolicy::default() };
-    let published = policy_published(&world.state, 5, "acme", Vec::new(), threading);
-    world.commit(vec![published]);
+    let new = NewPolicy { threading, request_id: "r1".into(), ..NewPolicy::default() };
+    let mut out = Vec::new();
+    let context = Context { partition: 0, now: 5, next_own_seq: 1 };
+    assert_eq!(publish_policy(&world.state, &context, "acme", new.clone(), &mut out), Ok(1));
+    world.commit(std::mem::take(&mut out));
+    assert_eq!(publish_policy(&world.state, &context, "acme", new.clone(), &mut out), Ok(1), "a repeat");
+    let late = NewPolicy { request_id: String::new(), follows: Some(0), ..new };
+    assert_eq!(publish_policy(&world.state, &context, "acme", late, &mut out), Err(StalePolicy { current: 1 }));
+    assert!(out.is_empty(), "neither wrote anything");
     assert_eq!(policy_version(&world.state, "acme"), 1);
     world.accept("acme", "m1", "a", None);
     world.accept("acme", "m2", "acme-help", None);

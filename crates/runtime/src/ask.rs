@@ -1,4 +1,5 @@
-//! A question to a lane's state, answered when what it was judged on is done.
+//! Questions to a lane's state and decisions on it, as closures; answered when what they were judged on
+//! is done.
 
 use rejoinder_machine::{Context, Job};
 use rejoinder_model::Position;
@@ -44,6 +45,44 @@ where
 
     fn decide(&mut self, _: usize, state: &S, _: &Context, _: &mut Vec<Event>) {
         self.answer = self.question.take().map(|question| question(state));
+    }
+
+    fn done(self: Box<Self>, as_of: Position) {
+        (self.reply)(self.answer.map(|answer| (answer, as_of)));
+    }
+
+    fn lost(self: Box<Self>) {
+        (self.reply)(None);
+    }
+}
+
+/// A decision for a workspace.
+pub struct Decide<D, R, F> {
+    workspace: String,
+    decision: Option<D>,
+    answer: Option<R>,
+    reply: F,
+}
+
+impl<D, R, F> Decide<D, R, F> {
+    /// A decision; `reply` gets its answer and where it stands, or `None` when the outcome is not known.
+    pub fn new(workspace: String, decision: D, reply: F) -> Self {
+        Self { workspace, decision: Some(decision), answer: None, reply }
+    }
+}
+
+impl<S, D, R, F> Job<S> for Decide<D, R, F>
+where
+    D: FnOnce(&S, &Context, &mut Vec<Event>) -> R + Send,
+    R: Send,
+    F: FnOnce(Option<(R, Position)>) + Send,
+{
+    fn workspace(&self) -> &str {
+        &self.workspace
+    }
+
+    fn decide(&mut self, _: usize, state: &S, context: &Context, out: &mut Vec<Event>) {
+        self.answer = self.decision.take().map(|decision| decision(state, context, out));
     }
 
     fn done(self: Box<Self>, as_of: Position) {

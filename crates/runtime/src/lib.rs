@@ -13,7 +13,7 @@ mod recover;
 mod turns;
 mod worker;
 
-pub use ask::Ask;
+pub use ask::{Ask, Decide};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use lane::{Failure, Lane, Options, Phase, Progress, Status};
 pub use queue::{JobQueue, Refused, Waker};

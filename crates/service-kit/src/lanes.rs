@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rejoinder_event_log::EventLog;
 use rejoinder_machine::{Context, Job};
 use rejoinder_model::{Position, Service, partition_of};
-use rejoinder_runtime::{Ask, JobQueue, Phase, Status as LaneStatus};
+use rejoinder_runtime::{Ask, Decide, JobQueue, Phase, Status as LaneStatus};
 use rejoinder_wire::event::Event;
 use tokio::sync::oneshot;
 use tonic::Status;
@@ -107,8 +107,11 @@ impl<S: 'static> Lanes<S> {
         decision: impl FnOnce(&S, &Context, &mut Vec<Event>) -> R + Send + 'static,
     ) -> Result<(R, Position), Status> {
         let (reply, answer) = oneshot::channel();
-        let job = Decide { workspace: workspace.to_owned(), decision: Some(decision), answer: None, reply };
-        self.push(Box::new(job))?;
+        let decide = Decide::new(workspace.to_owned(), decision, |answer| {
+            // Who asked may be gone; what was decided stays.
+            let _ = reply.send(answer);
+        });
+        self.push(Box::new(decide))?;
         self.answer(answer).await
     }
 
@@ -137,37 +140,5 @@ impl<S: 'static> Lanes<S> {
             return Err(wrong(format!("{position} is not in the log, which ends at {partition}/{end}")));
         }
         Ok(position.index + 1)
-    }
-}
-
-/// A decision made by a closure.
-struct Decide<D, R> {
-    workspace: String,
-    decision: Option<D>,
-    answer: Option<R>,
-    reply: oneshot::Sender<Option<(R, Position)>>,
-}
-
-impl<S, D, R> Job<S> for Decide<D, R>
-where
-    D: FnOnce(&S, &Context, &mut Vec<Event>) -> R + Send,
-    R: Send,
-{
-    fn workspace(&self) -> &str {
-        &self.workspace
-    }
-
-    fn decide(&mut self, _: usize, state: &S, context: &Context, out: &mut Vec<Event>) {
-        self.answer = self.decision.take().map(|decision| decision(state, context, out));
-    }
-
-    fn done(self: Box<Self>, as_of: Position) {
-        let answer = self.answer.map(|answer| (answer, as_of));
-        // Who asked may be gone; what was decided stays.
-        let _ = self.reply.send(answer);
-    }
-
-    fn lost(self: Box<Self>) {
-        let _ = self.reply.send(None);
     }
 }

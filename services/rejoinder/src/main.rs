@@ -12,6 +12,7 @@ mod files;
 mod http;
 mod ingest;
 mod log_commands;
+mod policy;
 mod query;
 mod remote;
 mod replay;
@@ -63,6 +64,9 @@ enum Command {
     Up(UpArgs),
     /// Sends files to a running server; an interrupted run goes on where it was.
     Ingest(IngestArgs),
+    /// Policies: who the company is, and the windows of threading.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Events of a running server.
     #[command(subcommand)]
     Events(Events),
@@ -132,6 +136,28 @@ struct IngestArgs {
 }
 
 #[derive(Subcommand)]
+enum PolicyCommand {
+    /// Says what is wrong with the files of a directory, with line and column.
+    Check {
+        /// A directory of TOML files.
+        dir: PathBuf,
+    },
+    /// Publishes the files as the next version; the workspace exists from then on.
+    Apply {
+        /// A directory of TOML files.
+        dir: PathBuf,
+        /// The version that this one follows, for when others may publish too.
+        #[arg(long)]
+        etag: Option<String>,
+        /// Only checks, on the server.
+        #[arg(long)]
+        validate_only: bool,
+        #[command(flatten)]
+        remotely: Remotely,
+    },
+}
+
+#[derive(Subcommand)]
 enum Events {
     /// Events as they become durable.
     Tail {
@@ -169,6 +195,9 @@ struct ReplayArgs {
     /// The company's account, for formats that name none.
     #[arg(long)]
     account: Option<String>,
+    /// A directory of policy files, in force from the start.
+    #[arg(long)]
+    policy: Option<PathBuf>,
     /// In which order records are taken in.
     #[arg(long, default_value = "time")]
     order: replay::Order,
@@ -311,6 +340,10 @@ async fn command(cli: &Cli) -> anyhow::Result<Ended> {
             };
             ingest::run(&args.files, &options).await
         }
+        Command::Policy(PolicyCommand::Check { dir }) => policy::check(dir),
+        Command::Policy(PolicyCommand::Apply { dir, etag, validate_only, remotely }) => {
+            policy::apply(&remote(remotely).await?, dir, etag.clone().unwrap_or_default(), *validate_only).await
+        }
         Command::Events(Events::Tail { from, types, until_end, remotely }) => {
             events::tail(&remote(remotely).await?, from.clone(), types.clone(), *until_end, cli.output).await
         }
@@ -324,6 +357,7 @@ async fn command(cli: &Cli) -> anyhow::Result<Ended> {
                 workspace: cli.workspace.clone(),
                 format: args.format,
                 account: args.account.clone(),
+                policy: args.policy.clone(),
                 order: args.order,
             };
             replay::run(&args.files, &args.data_dir, &options)

@@ -12,15 +12,15 @@ use clap::ValueEnum;
 use rejoinder_channels::{Format, Interaction};
 use rejoinder_event_log_embedded::{EmbeddedLog, Options as LogOptions, Sync};
 use rejoinder_ingest::{Publish, Published, arrival};
-use rejoinder_ingest_core::Outcome;
+use rejoinder_ingest_core::{Ingest, NewPolicy, Outcome};
 use rejoinder_model::{DAY_MS, Millis, partition_of};
 use rejoinder_projection_store::ProjectionStore;
-use rejoinder_runtime::{Clock, ManualClock, Options as LaneOptions, SystemClock, Turns};
+use rejoinder_runtime::{Clock, Decide, ManualClock, Options as LaneOptions, SystemClock, Turns};
 
 use crate::Ended;
 use crate::data_dir::Partition;
-use crate::files;
 use crate::table::say;
+use crate::{files, policy};
 
 /// Records of one timestamp that are published together.
 const BATCH: usize = 1_000;
@@ -41,6 +41,7 @@ pub(crate) struct Options {
     pub(crate) workspace: String,
     pub(crate) format: Format,
     pub(crate) account: Option<String>,
+    pub(crate) policy: Option<PathBuf>,
     pub(crate) order: Order,
 }
 
@@ -58,6 +59,7 @@ pub(crate) fn run(paths: &[PathBuf], dir: &Path, options: &Options) -> anyhow::R
     if used {
         bail!("{} is not empty: a replay needs a directory of its own", dir.display());
     }
+    let new_policy = options.policy.as_deref().map(policy::read).transpose()?;
     let mut skipped = 0_u64;
     let mut interactions = Vec::new();
     let mut cut_off = None;
@@ -97,6 +99,9 @@ pub(crate) fn run(paths: &[PathBuf], dir: &Path, options: &Options) -> anyhow::R
     if !partition.is_live() {
         bail!("the lanes did not start: {:?}", partition.ingest.status());
     }
+    if let Some(new) = new_policy {
+        publish_policy(&mut partition, options, new)?;
+    }
     drive(&mut partition, &clock, interactions, options, &counts)?;
     Turns(vec![&mut partition.ingest, &mut partition.threading]).flush()?;
     store.sync().map_err(|error| anyhow!(error)).context("the state cannot be written")?;
@@ -112,6 +117,21 @@ pub(crate) fn run(paths: &[PathBuf], dir: &Path, options: &Options) -> anyhow::R
         bail!("{} messages were not accepted: is the workspace known?", get(&counts.lost));
     }
     Ok(if skipped > 0 || cut_off.is_some() { Ended::FoundWrong } else { Ended::Well })
+}
+
+/// The policy stands before every record.
+fn publish_policy(partition: &mut Partition, options: &Options, new: NewPolicy) -> anyhow::Result<()> {
+    let workspace = options.workspace.clone();
+    let decision = move |state: &Ingest, context: &_, out: &mut Vec<_>| {
+        // Nothing is in force yet that it could fail to follow.
+        let _ = rejoinder_ingest_core::publish_policy(state, context, &workspace, new, out);
+    };
+    let job = Decide::new(options.workspace.clone(), decision, |_: Option<((), _)>| {});
+    if partition.ingest_jobs.push(Box::new(job)).is_err() {
+        bail!("the policy did not fit the queue of ingest");
+    }
+    Turns(vec![&mut partition.ingest, &mut partition.threading]).run_to_quiescence()?;
+    Ok(())
 }
 
 fn drive(

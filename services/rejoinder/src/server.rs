@@ -9,11 +9,12 @@ use anyhow::{Context as _, anyhow, bail};
 use rejoinder_api::admin::admin_service_server::AdminServiceServer;
 use rejoinder_api::feed::event_feed_service_server::EventFeedServiceServer;
 use rejoinder_api::ingest::ingest_service_server::IngestServiceServer;
+use rejoinder_api::ingest::policy_service_server::PolicyServiceServer;
 use rejoinder_api::threading::person_service_server::PersonServiceServer;
 use rejoinder_api::threading::thread_service_server::ThreadServiceServer;
 use rejoinder_event_log::EventLog;
 use rejoinder_event_log_embedded::{EmbeddedLog, Options as LogOptions};
-use rejoinder_ingest::{Admission, Ingestion};
+use rejoinder_ingest::{Admission, Ingestion, Policies};
 use rejoinder_ingest_core::Ingest;
 use rejoinder_machine::State;
 use rejoinder_model::{MINUTE_MS, Service};
@@ -264,6 +265,7 @@ async fn serve_grpc(
         .add_service(health)
         .add_service(reflection)
         .add_service(ingestion)
+        .add_service(PolicyServiceServer::new(Policies::new(inside.ingest.clone())))
         .add_service(ThreadServiceServer::new(Threads::new(inside.threading.clone(), inside.news.clone())))
         .add_service(PersonServiceServer::new(Persons::new(inside.threading.clone())))
         .add_service(AdminServiceServer::new(Administration::new(inside.clone())))

@@ -1,0 +1,68 @@
+//! Policy files of a workspace: one file one subject, every problem found at once, with file, line and
+//! column.
+
+mod accounts;
+mod duration;
+mod problem;
+mod reader;
+mod threading;
+
+pub use problem::Problem;
+use rejoinder_wire::event::ThreadingPolicy;
+
+use crate::problem::Problems;
+use crate::reader::File;
+
+/// The most bytes that all files have together: they travel in one event.
+pub const MAX_BYTES: usize = 256 << 10;
+
+/// What the files say, as far as services use it today.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// Accounts and windows.
+    pub threading: ThreadingPolicy,
+}
+
+impl Default for Policy {
+    /// The built-in policy.
+    fn default() -> Self {
+        Self { threading: threading::defaults() }
+    }
+}
+
+type Read = fn(&File<'_>, &mut Policy, &mut Problems);
+
+/// The files that are known, and who reads them.
+const FILES: [(&str, Read); 2] = [("accounts.toml", accounts::read), ("threading.toml", threading::read)];
+
+/// Reads the files of a policy.
+///
+/// # Errors
+/// All that is wrong with them, in order.
+pub fn check(files: &[(String, String)]) -> Result<Policy, Vec<Problem>> {
+    let mut policy = Policy::default();
+    let mut problems = Problems::default();
+    let size: usize = files.iter().map(|(_, text)| text.len()).sum();
+    if size > MAX_BYTES {
+        problems.of_all(format!("the files have {size} bytes together, {MAX_BYTES} are allowed"));
+        return Err(problems.into_vec());
+    }
+    for (n, (name, text)) in files.iter().enumerate() {
+        if files[..n].iter().any(|(other, _)| other == name) {
+            problems.of_file(name, "it is given twice".into());
+            continue;
+        }
+        let Some((_, read)) = FILES.iter().find(|(known, _)| known == name) else {
+            let names = FILES.map(|(name, _)| name);
+            problems.of_file(name, format!("it is no policy file{}", reader::nearest(name, &names)));
+            continue;
+        };
+        if let Some(file) = File::parse(name, text, &mut problems) {
+            read(&file, &mut policy, &mut problems);
+        }
+    }
+    if problems.is_empty() { Ok(policy) } else { Err(problems.into_vec()) }
+}
+
+#[cfg(test)]
+mod tests;
