@@ -72,9 +72,12 @@ pub fn accept(state: &Ingest, context: &Context, workspace: &str, arrival: Arriv
             if accepted.own_seq != 0 {
                 return Outcome::Duplicate(Some(InteractionId::new(context.partition, accepted.own_seq)));
             }
+            let bot = account(&known, &received);
             if received.direction == Direction::Unspecified as i32 {
-                received.direction = direction(&known, &received) as i32;
+                // The company speaks when the author is one of its accounts.
+                received.direction = if bot.is_some() { Direction::Outbound } else { Direction::Inbound } as i32;
             }
+            received.by_bot = bot == Some(true);
             if accepted.deleted {
                 received.deleted = true;
                 received.content = None;
@@ -86,12 +89,9 @@ pub fn accept(state: &Ingest, context: &Context, workspace: &str, arrival: Arriv
     }
 }
 
-/// The company speaks when the author is one of its accounts.
-fn direction(workspace: &Workspace, received: &InteractionReceived) -> Direction {
+/// Is the author one of the company's accounts, and a bot?
+fn account(workspace: &Workspace, received: &InteractionReceived) -> Option<bool> {
     let channel = received.message.as_ref().map_or("", |message| message.channel.as_str());
-    let ours = received
-        .author_id
-        .as_ref()
-        .is_some_and(|author| workspace.accounts.contains(&(channel.to_owned(), author.clone())));
-    if ours { Direction::Outbound } else { Direction::Inbound }
+    let author = received.author_id.as_ref()?;
+    workspace.accounts.get(&(channel.to_owned(), author.clone())).copied()
 }

@@ -57,7 +57,9 @@ pub fn publish_policy(
     }
     let version = current + 1;
     let NewPolicy { files, threading, request_id, .. } = new;
-    let policy = PolicyPublished { version, files, published_at: context.now, threading: Some(threading), request_id };
+    let published_at = context.now;
+    let threading = Some(threading);
+    let policy = PolicyPublished { version, files, published_at, threading, request_id, ..PolicyPublished::default() };
     out.push(event(workspace, Body::PolicyPublished(policy)));
     Ok(version)
 }

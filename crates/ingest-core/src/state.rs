@@ -1,6 +1,6 @@
 //! The state of ingest in one partition.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rejoinder_machine::{Backing, Context, DueTimer, Failure, Own, Source, State, Table, TableVisitor, Timers};
@@ -38,14 +38,14 @@ pub struct Version {
 pub struct Workspace {
     /// The version of the policy in force; 0 is the built-in one.
     pub policy_version: u64,
-    /// (channel, id) of the company's own accounts.
-    pub accounts: BTreeSet<(String, String)>,
+    /// (channel, id) of the company's own accounts, and which are bots.
+    pub accounts: BTreeMap<(String, String), bool>,
     /// The text of the policy files, by name, of the version in force.
     pub files: Vec<(String, String)>,
     /// The versions published so far.
     pub versions: Vec<Version>,
     /// Cursor of each connector.
-    pub cursors: std::collections::BTreeMap<String, String>,
+    pub cursors: BTreeMap<String, String>,
 }
 
 /// Keys seen, and policies.
@@ -119,7 +119,8 @@ impl State for Ingest {
                     known.versions.push(Version { number, published_at, request_id });
                     known.files = policy.files.iter().map(|file| (file.name.clone(), file.text.clone())).collect();
                     let accounts = policy.threading.iter().flat_map(|threading| &threading.accounts);
-                    known.accounts = accounts.map(|account| (account.channel.clone(), account.id.clone())).collect();
+                    known.accounts =
+                        accounts.map(|account| ((account.channel.clone(), account.id.clone()), account.bot)).collect();
                 });
             }
             Some(Body::ConnectorCursorMoved(moved)) => {

@@ -2,12 +2,29 @@
 
 use rejoinder_channels::{Direction, Interaction, Structure, Visibility};
 use rejoinder_ingest_core::{Arrival, Revision};
-use rejoinder_model::Millis;
+use rejoinder_model::{DAY_MS, MINUTE_MS, Millis, for_rules};
 use rejoinder_wire::event;
 
-/// An interaction that was received at a time.
+/// How long before its receipt a live message counts as written, for clocks.
+const LATEST_MS: Millis = 7 * DAY_MS;
+/// How long after its receipt a live message counts as written, for clocks that differ.
+const EARLY_MS: Millis = 5 * MINUTE_MS;
+
+/// An interaction that was received live at a time.
 #[must_use]
 pub fn arrival(from: Interaction, received_at: Millis) -> Arrival {
+    let live = !from.quiet;
+    let mut arrival = as_given(from, received_at);
+    if live {
+        let (from, to) = (received_at.saturating_sub(LATEST_MS), received_at.saturating_add(EARLY_MS));
+        arrival.received.clock_time = arrival.received.event_time.clamp(from, to);
+    }
+    arrival
+}
+
+/// An interaction whose times are believed: of a replay, or an import.
+#[must_use]
+pub fn as_given(from: Interaction, received_at: Millis) -> Arrival {
     let revision = match (&from.edit_of, from.deleted) {
         (_, true) => Some(Revision::Delete),
         // The platform counts no versions: an edit's version is its time.
@@ -66,6 +83,8 @@ pub fn arrival(from: Interaction, received_at: Millis) -> Arrival {
         reach,
         content: Some(event::Content { body: Some(event::content::Body::Plain(plain)) }),
         deleted: false,
+        clock_time: for_rules(from.event_time, received_at),
+        by_bot: false,
     };
     Arrival { received, revision }
 }

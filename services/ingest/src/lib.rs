@@ -9,7 +9,7 @@ mod publish;
 mod service;
 
 pub use admission::{Admission, Quota};
-pub use convert::arrival;
+pub use convert::{arrival, as_given};
 pub use limits::{interaction, to_api};
 pub use policy_service::Policies;
 pub use publish::{Publish, Published};

@@ -11,7 +11,7 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::ValueEnum;
 use rejoinder_channels::{Format, Interaction};
 use rejoinder_event_log_embedded::{EmbeddedLog, Options as LogOptions, Sync};
-use rejoinder_ingest::{Publish, Published, arrival};
+use rejoinder_ingest::{Publish, Published, as_given};
 use rejoinder_ingest_core::{Ingest, NewPolicy, Outcome};
 use rejoinder_model::{DAY_MS, Millis, partition_of};
 use rejoinder_projection_store::ProjectionStore;
@@ -153,7 +153,7 @@ fn drive(
             reach(partition, clock, next)?;
             at = next;
         }
-        batch.push(arrival(interaction, at));
+        batch.push(as_given(interaction, at));
     }
     publish(partition, batch, options, counts)
 }
