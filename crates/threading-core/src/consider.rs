@@ -35,10 +35,13 @@ pub(crate) fn consider(
             revise(state, workspace, source, target, i64::MAX, true, out);
         }
         Some(Body::PolicyPublished(policy)) => {
-            out.push(event(
-                workspace,
-                Body::PolicyAdopted(PolicyAdopted { version: policy.version, threading: policy.threading.clone() }),
-            ));
+            let adopted = PolicyAdopted {
+                version: policy.version,
+                threading: policy.threading.clone(),
+                routing: policy.routing.clone(),
+                sla: policy.sla.clone(),
+            };
+            out.push(event(workspace, Body::PolicyAdopted(adopted)));
         }
         // Reactions, receipts and reach hang on their messages: nothing to decide here.
         _ => {}

@@ -145,6 +145,7 @@ impl Arriving<'_> {
                 cause: cause as i32,
                 reopened: from == ThreadState::Resolved,
                 silent_at,
+                quiet: self.received.quiet,
                 at: self.context.now,
                 ..ThreadStateChanged::default()
             };
@@ -176,6 +177,9 @@ impl Arriving<'_> {
             window_ms: if found.line.is_some() { self.policy.reopen_window_ms } else { 0 },
             silent_at,
             private: self.received.visibility == Visibility::Private as i32,
+            clock_time: self.received.clock_time,
+            reach: if self.outbound { None } else { self.received.reach },
+            by_bot: self.received.by_bot,
         }
     }
 
@@ -375,15 +379,14 @@ impl Arriving<'_> {
             match found.base {
                 Some(base) if base != waiting => linker.link(base, waiting, Cause::ParentArrived, out),
                 Some(_) => {}
-                None => out.push(event(
-                    self.workspace,
-                    Body::ThreadRelinked(ThreadRelinked {
-                        from: waiting,
-                        to: 0,
-                        messages: Vec::new(),
+                None => {
+                    let dissolved = self.hanging_on(waiting).into_iter().map(|from| ThreadRelinked {
+                        from,
                         because: self.key.to_wire(),
-                    }),
-                )),
+                        ..ThreadRelinked::default()
+                    });
+                    out.extend(dissolved.map(|relinked| event(self.workspace, Body::ThreadRelinked(relinked))));
+                }
             }
             if let Found { base: Some(base), handle: Some(handle), line: Some(line) } = found {
                 let times: Vec<Millis> = self.state.member_times(waiting);
@@ -397,6 +400,24 @@ impl Arriving<'_> {
                 linker.link(base, *answer, Cause::ReplyLink, out);
             }
         }
+    }
+
+    /// A waiting thread, and those that waited for the answers in it: all hang on the same opening post.
+    fn hanging_on(&self, waiting: u64) -> Vec<u64> {
+        let mut hanging = vec![waiting];
+        let links = self.state.find(waiting).map(|(_, thread)| thread.links.clone()).unwrap_or_default();
+        let mut next = 0;
+        while let Some(base) = hanging.get(next).copied() {
+            let nobodys = |base: u64| self.state.threads.get(&ThreadId(base)).is_some_and(|t| t.handle.is_none());
+            let waited = links.iter().filter(|link| link.cause() == Cause::ParentArrived && link.left == base);
+            for link in waited {
+                if nobodys(link.right) && !hanging.contains(&link.right) {
+                    hanging.push(link.right);
+                }
+            }
+            next += 1;
+        }
+        hanging
     }
 
     /// Other handles of the same person have their threads in the same place.
