@@ -93,6 +93,15 @@ pub(crate) fn silent_at(workspace: &Workspace, now: Millis) -> Millis {
     if workspace.silence_ms == 0 { 0 } else { now.saturating_add(workspace.silence_ms) }
 }
 
+/// The facts of a thread that a change of it tells.
+pub(crate) fn about(record: &Thread) -> ThreadStateChanged {
+    ThreadStateChanged {
+        channel: record.channels.last().cloned().unwrap_or_default(),
+        private: record.conversation == 0,
+        ..ThreadStateChanged::default()
+    }
+}
+
 /// The hold of a thread ends.
 pub(crate) fn on_hold_over(thread: u64, record: &Thread, now: Millis) -> ThreadStateChanged {
     ThreadStateChanged {
@@ -101,7 +110,7 @@ pub(crate) fn on_hold_over(thread: u64, record: &Thread, now: Millis) -> ThreadS
         to: ThreadState::AwaitingAgent as i32,
         cause: Cause::HoldOver as i32,
         at: now,
-        ..ThreadStateChanged::default()
+        ..about(record)
     }
 }
 
@@ -114,7 +123,7 @@ pub(crate) fn on_silence(thread: u64, record: &Thread, now: Millis) -> ThreadSta
         cause: Cause::Silence as i32,
         disposition: Disposition::Silent as i32,
         at: now,
-        ..ThreadStateChanged::default()
+        ..about(record)
     }
 }
 
