@@ -26,6 +26,8 @@ const READ_BYTES: usize = 1 << 20;
 const FRAME_TARGET_BYTES: usize = 192 << 10;
 /// How many timers are looked up at a time.
 const TIMER_PAGE: usize = 256;
+/// Decisions that follow one input at once; what is left takes turns with other inputs.
+const FOLLOW_UPS: usize = 64;
 
 /// How a lane runs.
 #[derive(Clone, Copy, Debug)]
@@ -546,6 +548,7 @@ impl<S: State> Lane<S> {
         let before = self.considered;
         self.consider(&mut frame)?;
         self.run_jobs(&mut frame)?;
+        self.follow_up(&mut frame, usize::MAX)?;
         let moved = self.considered != before && self.inputs.front().is_none() && self.owes_answer();
         if frame.builder.count() == 0 && !moved {
             return Ok(self.answer_unwritten(frame.jobs) || self.considered != before);
@@ -614,6 +617,23 @@ impl<S: State> Lane<S> {
         Ok(())
     }
 
+    /// Lets the state go on with what follows from its own events.
+    fn follow_up(&mut self, frame: &mut Frame<S>, limit: usize) -> Result<(), Failure> {
+        for _ in 0..limit {
+            if frame.builder.bytes() >= FRAME_TARGET_BYTES {
+                break;
+            }
+            let mut events = Vec::new();
+            let context = self.context(frame);
+            self.state.follow_up(&context, &mut events);
+            if events.is_empty() {
+                break;
+            }
+            self.take(frame, events)?;
+        }
+        Ok(())
+    }
+
     /// Considers inputs in log order until the frame is full.
     fn consider(&mut self, frame: &mut Frame<S>) -> Result<(), Failure> {
         while frame.builder.bytes() < FRAME_TARGET_BYTES {
@@ -636,6 +656,7 @@ impl<S: State> Lane<S> {
                         let context = self.context(frame);
                         self.state.fire(&context, timer, &mut events);
                         self.take(frame, events)?;
+                        self.follow_up(frame, FOLLOW_UPS)?;
                         if self.state.timers().due(stamp, own_seq_end, 1).first() == Some(&key) {
                             return Err(Failure::Defect(format!("{key:?} fired and is still armed")));
                         }
@@ -679,6 +700,7 @@ impl<S: State> Lane<S> {
                 decided = vec![event(&input.workspace, Body::Quarantined(quarantined))];
             }
             self.take(frame, decided)?;
+            self.follow_up(frame, FOLLOW_UPS)?;
         }
         if done {
             self.inputs.pop();
@@ -715,6 +737,7 @@ impl<S: State> Lane<S> {
                 continue;
             }
             self.take(frame, events)?;
+            self.follow_up(frame, FOLLOW_UPS)?;
             if part + 1 < job.parts() {
                 self.job = Some((job, part + 1));
             } else {
