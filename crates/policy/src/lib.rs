@@ -2,13 +2,16 @@
 //! column.
 
 mod accounts;
+mod agents;
 mod duration;
 mod problem;
+mod queues;
 mod reader;
+mod routing;
 mod threading;
 
 pub use problem::Problem;
-use rejoinder_wire::event::ThreadingPolicy;
+use rejoinder_wire::event::{RoutingPolicy, ThreadingPolicy};
 
 use crate::problem::Problems;
 use crate::reader::File;
@@ -21,19 +24,33 @@ pub const MAX_BYTES: usize = 256 << 10;
 pub struct Policy {
     /// Accounts and windows.
     pub threading: ThreadingPolicy,
+    /// Queues, agents and kinds of channels.
+    pub routing: RoutingPolicy,
 }
 
 impl Default for Policy {
     /// The built-in policy.
     fn default() -> Self {
-        Self { threading: threading::defaults() }
+        Self { threading: threading::defaults(), routing: routing::defaults() }
     }
 }
 
 type Read = fn(&File<'_>, &mut Policy, &mut Problems);
 
+type References = fn(&File<'_>, &Policy, &mut Problems);
+
 /// The files that are known, and who reads them.
-const FILES: [(&str, Read); 2] = [("accounts.toml", accounts::read), ("threading.toml", threading::read)];
+const FILES: [(&str, Read); 5] = [
+    ("accounts.toml", accounts::read),
+    ("agents.toml", agents::read),
+    ("queues.toml", queues::read),
+    ("routing.toml", routing::read),
+    ("threading.toml", threading::read),
+];
+
+/// Who looks at what files say of each other, once all are read.
+const REFERENCES: [(&str, References); 3] =
+    [("agents.toml", agents::references), ("queues.toml", queues::references), ("routing.toml", routing::references)];
 
 /// Reads the files of a policy.
 ///
@@ -47,6 +64,7 @@ pub fn check(files: &[(String, String)]) -> Result<Policy, Vec<Problem>> {
         problems.of_all(format!("the files have {size} bytes together, {MAX_BYTES} are allowed"));
         return Err(problems.into_vec());
     }
+    let mut parsed = Vec::new();
     for (n, (name, text)) in files.iter().enumerate() {
         if files[..n].iter().any(|(other, _)| other == name) {
             problems.of_file(name, "it is given twice".into());
@@ -59,6 +77,12 @@ pub fn check(files: &[(String, String)]) -> Result<Policy, Vec<Problem>> {
         };
         if let Some(file) = File::parse(name, text, &mut problems) {
             read(&file, &mut policy, &mut problems);
+            parsed.push(file);
+        }
+    }
+    for file in &parsed {
+        if let Some((_, references)) = REFERENCES.iter().find(|(known, _)| *known == file.name) {
+            references(file, &policy, &mut problems);
         }
     }
     if problems.is_empty() { Ok(policy) } else { Err(problems.into_vec()) }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use rejoinder_model::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
+use rejoinder_model::{DAY_MS, MINUTE_MS, Millis};
 use rejoinder_wire::event::routing_policy as wire;
 use rejoinder_wire::event::{Band, RoutingPolicy};
 use serde::{Deserialize, Serialize};
@@ -432,13 +432,6 @@ impl Route {
     }
 }
 
-/// The longest a preferred agent may be waited for.
-pub const MAX_PREFERRED_WAIT_MS: Millis = MINUTE_MS;
-/// The longest that anything else may be set to.
-pub const MAX_WAIT_MS: Millis = 365 * DAY_MS;
-/// The shortest and longest time that an offer may stand.
-pub const OFFER_TIMEOUT_MS: (Millis, Millis) = (1_000, 24 * HOUR_MS);
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -460,6 +453,11 @@ mod tests {
         }
         assert_eq!(policy.route("x", "public_post", false), ("posts", Band::Listen));
         assert_eq!(policy.route("email", "email", true), ("default", Band::Normal));
+    }
+
+    #[test]
+    fn the_built_in_policy_is_that_of_the_files() {
+        assert_eq!(defaults(), rejoinder_policy::Policy::default().routing);
     }
 
     #[test]
