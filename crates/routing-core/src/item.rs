@@ -95,6 +95,7 @@ impl Decision<'_> {
             waiting: Some(item.waiting.into()),
             followers: item.followers,
             customer_at: item.customer_at,
+            from_agent: holder.clone(),
         })));
         self.release(&holder, id);
     }

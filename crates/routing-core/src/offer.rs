@@ -29,6 +29,8 @@ impl Decision<'_> {
             cost: kind.cost,
             policy_version: self.policy.version,
             eligible_since: item.eligible_since,
+            channel: item.channel.clone(),
+            kind: item.kind.clone(),
         }));
         let held = Held { item: id, offer, phase: Phase::Offered, kind: kind.name, cost: kind.cost, until: 0 };
         self.hold(agent, held);
