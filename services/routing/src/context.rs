@@ -14,15 +14,10 @@ pub type Asked = Pin<Box<dyn Future<Output = Result<work_response::Context, Stat
 /// running clocks of sla-timer, by the handlers that answer everybody else.
 pub type AskContext = Arc<dyn Fn(String, String) -> Asked + Send + Sync>;
 
-/// Nobody to ask.
-pub struct NoContext;
-
-impl NoContext {
-    /// Answers with nothing.
-    #[must_use]
-    pub fn ask() -> AskContext {
-        Arc::new(|_, thread_id| {
-            Box::pin(async move { Ok(work_response::Context { thread_id, ..work_response::Context::default() }) })
-        })
-    }
+/// Nobody to ask: answers with nothing.
+#[must_use]
+pub fn no_context() -> AskContext {
+    Arc::new(|_, thread_id| {
+        Box::pin(async move { Ok(work_response::Context { thread_id, ..work_response::Context::default() }) })
+    })
 }

@@ -12,6 +12,6 @@ mod view;
 mod work;
 
 pub use agent_service::Agents;
-pub use context::{AskContext, NoContext};
+pub use context::{AskContext, Asked, no_context};
 pub use metric_definitions::observe;
 pub use routing_service::Items;
