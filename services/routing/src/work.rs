@@ -123,10 +123,7 @@ impl Desktop<'_> {
                     self.answer(request_id, decided).await?;
                 }
                 request = up.message(), if waiting < MAX_REQUESTS => match request {
-                    Ok(Some(request)) => match self.ask(request, &answer).await? {
-                        true => waiting += 1,
-                        false => {}
-                    },
+                    Ok(Some(request)) => waiting += usize::from(self.ask(request, &answer).await?),
                     Ok(None) | Err(_) => return Ok(()),
                 },
                 () = self.down.closed() => return Ok(()),
