@@ -375,6 +375,10 @@ impl World {
                 let reasons = self.state.searching(&policy, id, &item, self.now, |search| search.reasons(&agent));
                 assert_ne!(reasons, Some(vec![]), "{id} waits beside {}", agent.id);
             }
+            // Nor beside one who declined it and is the only one, nor for one who is gone.
+            let explained = crate::matching::explain(&self.state, &policy, &self.context(), id, &item);
+            assert!(explained.chosen.is_empty(), "{id} waits beside {:?}", explained.chosen);
+            assert!(item.preferred.is_empty() || self.agent(&item.preferred).is_available(), "{item:?}");
         }
     }
 
