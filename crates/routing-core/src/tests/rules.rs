@@ -826,6 +826,23 @@ fn a_decision_says_why() {
 }
 
 #[test]
+fn the_longest_idle_of_many_is_found_without_a_look_at_all() {
+    let ids: Vec<String> = (0..100).map(|n| format!("agent{n:02}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let mut world = World::of(with_agents(&ids));
+    for id in ids.iter().rev() {
+        world.comes(id);
+        world.wait(10);
+    }
+    world.asks(1);
+    assert_eq!(world.with(1), ["agent99"], "she came first");
+    let decision = world.state.decisions(world.item_of(1).0).pop().unwrap();
+    assert_eq!((decision.eligible, decision.not_looked_at), (32, 68));
+    let best: Vec<&str> = decision.best.iter().map(|candidate| candidate.agent.as_str()).collect();
+    assert_eq!(best[..3], ["agent99", "agent98", "agent97"]);
+}
+
+#[test]
 fn agents_who_flap_leave_nothing_behind() {
     let ids: Vec<String> = (0..200).map(|n| format!("agent{n:04}")).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
