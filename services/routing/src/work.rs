@@ -59,7 +59,9 @@ pub(crate) fn serve(
 
 /// The first message.
 async fn hello(up: &mut Streaming<WorkRequest>) -> Result<Hello, Status> {
-    match up.message().await?.and_then(|request| request.request) {
+    let first = tokio::time::timeout(PATIENCE, up.message()).await;
+    let late = |_| refuse::invalid("HELLO_MISSING", "request", "no hello came in time");
+    match first.map_err(late)??.and_then(|request| request.request) {
         Some(Request::Hello(hello)) => Ok(hello),
         _ => Err(refuse::invalid("HELLO_MISSING", "request", "the first message is a hello")),
     }

@@ -11,8 +11,8 @@ use rejoinder_wire::event::{
 use super::world::{START, World, agent, with_agents};
 use crate::command::{Asked, Command, Done, Refusal, Session};
 use crate::explain::why_not;
-use crate::policy;
 use crate::record::Phase;
+use crate::{policy, quarantine};
 
 /// A policy whose kinds cost so much, with so many at most.
 fn kinds(table: &[(&str, u32, u32)], agents: Vec<wire::Agent>) -> RoutingPolicy {
@@ -860,4 +860,31 @@ fn agents_who_flap_leave_nothing_behind() {
     world.wait(HOUR_MS);
     assert_eq!(world.state.queue_view("w", "default").available, 0);
     assert_eq!(world.digest(), world.rebuilt());
+}
+
+#[test]
+fn what_was_set_aside_is_decided_on_again_or_given_up() {
+    let mut world = World::of(with_agents(&["ann"]));
+    world.comes("ann");
+    let input = rejoinder_machine::event(
+        "w",
+        Body::ThreadStateChanged(rejoinder_wire::event::ThreadStateChanged {
+            thread: 1,
+            to: ThreadState::AwaitingAgent as i32,
+            channel: "x".into(),
+            ..Default::default()
+        }),
+    );
+    let aside = |world: &mut World| {
+        let quarantined = rejoinder_wire::event::Quarantined { source_index: 7, ..Default::default() };
+        world.take(vec![rejoinder_machine::event("w", Body::Quarantined(quarantined))]);
+        world.events.len() as u64
+    };
+    let (first, second) = (aside(&mut world), aside(&mut world));
+    world.decide(|state, _, out| quarantine::skip(state, first, out));
+    assert!(world.state.quarantine.get(&first).is_none());
+    assert_eq!(world.phase(1), None);
+    world.decide(|state, context, out| quarantine::retry(state, context, second, &input, out).unwrap());
+    assert!(world.state.quarantine.get(&second).is_none());
+    assert_eq!(world.phase(1), Some(Phase::Offered));
 }
