@@ -8,7 +8,6 @@ use rejoinder_event_log::EventLog;
 use rejoinder_event_log_embedded::EmbeddedLog;
 use rejoinder_ingest_core::Ingest;
 use rejoinder_machine::State;
-use rejoinder_model::partition_of;
 use rejoinder_projection_store::ProjectionStore;
 use rejoinder_runtime::{Clock, JobQueue, Lane, ManualClock, Options, Phase, Progress, Turn};
 use rejoinder_threading_core::Threading;
@@ -87,12 +86,6 @@ impl Stopped {
         let log = EmbeddedLog::open_read_only(&dir.join("log"))?;
         let store = ProjectionStore::open_read_only(&dir.join("state"))?;
         Ok(Self { log, store })
-    }
-
-    /// The partition of a workspace.
-    pub(crate) fn workspace(&self, workspace: &str) -> anyhow::Result<(u16, Partition)> {
-        let number = partition_of(workspace, self.log.partitions());
-        Ok((number, self.partition(number)?))
     }
 
     pub(crate) fn partition(&self, number: u16) -> anyhow::Result<Partition> {

@@ -12,7 +12,7 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::server::Inside;
+use crate::inside::Inside;
 
 const LOG_END: &str = "rejoinder_log_end_records";
 const LAG: &str = "rejoinder_lane_lag_records";
