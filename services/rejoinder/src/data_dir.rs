@@ -20,7 +20,6 @@ pub(crate) struct Partition {
     pub(crate) ingest: Lane<Ingest>,
     pub(crate) ingest_jobs: Arc<JobQueue<Ingest>>,
     pub(crate) threading: Lane<Threading>,
-    pub(crate) threading_jobs: Arc<JobQueue<Threading>>,
 }
 
 impl Partition {
@@ -32,13 +31,11 @@ impl Partition {
         options: Options,
     ) -> anyhow::Result<Self> {
         let ingest_jobs = Arc::new(JobQueue::new(QUEUE_BYTES));
-        let threading_jobs = Arc::new(JobQueue::new(QUEUE_BYTES));
         let log: Arc<dyn EventLog> = log.clone();
         Ok(Self {
             ingest: lane(partition, &log, clock, store, ingest_jobs.clone(), options)?,
             ingest_jobs,
-            threading: lane(partition, &log, clock, store, threading_jobs.clone(), options)?,
-            threading_jobs,
+            threading: lane(partition, &log, clock, store, Arc::new(JobQueue::new(QUEUE_BYTES)), options)?,
         })
     }
 

@@ -50,13 +50,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs the live engine on a temporary directory under a seeded workload.
+    /// Runs a server on a temporary directory under a seeded workload, and shows what becomes of it.
     Demo {
         /// For how long, in seconds: `20s`.
-        #[arg(long = "for", default_value = "30s", value_parser = seconds)]
+        #[arg(long = "for", default_value = "60s", value_parser = seconds)]
         length: std::time::Duration,
         /// Messages a second.
-        #[arg(long, default_value_t = 2_000)]
+        #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         rate: u32,
         /// The same seed gives the same messages.
         #[arg(long, default_value_t = 1)]
@@ -104,9 +104,12 @@ struct UpArgs {
     /// Where gRPC listens [default: 127.0.0.1:7400].
     #[arg(long)]
     grpc_addr: Option<SocketAddr>,
-    /// Where /metrics, /healthz and /readyz listen [default: 127.0.0.1:7480].
+    /// Where HTTP listens [default: 127.0.0.1:7480].
     #[arg(long)]
     http_addr: Option<SocketAddr>,
+    /// Where /metrics, /healthz and /readyz listen instead of there.
+    #[arg(long)]
+    admin_addr: Option<SocketAddr>,
 }
 
 #[derive(Args)]
@@ -332,7 +335,12 @@ async fn command(cli: &Cli) -> anyhow::Result<Ended> {
     };
     match &cli.command {
         Command::Up(args) => {
-            let flags = Flags { data_dir: args.data_dir.clone(), grpc_addr: args.grpc_addr, http_addr: args.http_addr };
+            let flags = Flags {
+                data_dir: args.data_dir.clone(),
+                grpc_addr: args.grpc_addr,
+                http_addr: args.http_addr,
+                admin_addr: args.admin_addr,
+            };
             up::run(&Config::load(args.config.as_deref(), &flags)?).await
         }
         Command::Ingest(args) => {
@@ -356,7 +364,7 @@ async fn command(cli: &Cli) -> anyhow::Result<Ended> {
         Command::Doctor(at) => doctor::run(&remote(at).await?, cli.output).await,
         Command::Clock(ClockCommand::Accept(at)) => doctor::accept_clock(&remote(at).await?).await,
         Command::Demo { length, rate, seed } => {
-            demo::run(&demo::Options { length: *length, per_second: *rate, seed: *seed })
+            demo::run(&demo::Options { length: *length, per_second: *rate, seed: *seed }).await
         }
         Command::Replay(args) => {
             let options = replay::Options {

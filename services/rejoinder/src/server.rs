@@ -65,6 +65,10 @@ impl Server {
     pub(crate) async fn start(config: &Config) -> anyhow::Result<Self> {
         let grpc = listen(config.grpc_addr, "--grpc-addr").await?;
         let http = listen(config.http_addr, "--http-addr").await?;
+        let admin = match config.admin_addr {
+            Some(addr) => Some(listen(addr, "--admin-addr").await?),
+            None => None,
+        };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let log_options =
             LogOptions { partitions: config.partitions, queue_bytes: LOG_QUEUE_BYTES, ..LogOptions::default() };
@@ -85,11 +89,19 @@ impl Server {
         let admission = Arc::new(Admission::new(config.quota, &config.quotas, config.min_free_bytes));
         let (stop, stopping) = watch::channel(false);
         let addresses = (grpc.local_addr()?, http.local_addr()?);
-        let edges = vec![
+        let mut edges = vec![
             tokio::spawn(serve_grpc(grpc, inside.clone(), admission.clone(), stopping.clone())),
-            tokio::spawn(http::serve(http, inside.clone(), stopping.clone())),
-            tokio::spawn(keep_house(inside.clone(), admission, store.clone(), stopping)),
+            tokio::spawn(keep_house(inside.clone(), admission, store.clone(), stopping.clone())),
         ];
+        let operators = http::admin(inside.clone())?;
+        let public = match admin {
+            Some(listener) => {
+                edges.push(tokio::spawn(http::serve(listener, operators, stopping.clone())));
+                axum::Router::new()
+            }
+            None => operators,
+        };
+        edges.push(tokio::spawn(http::serve(http, public, stopping)));
         let server = Self { grpc: addresses.0, http: addresses.1, inside, store, workers, stop, edges };
         server.until_ready().await?;
         Ok(server)
