@@ -114,6 +114,7 @@ fn lanes<S: State>(
         memory_bytes: config.lane_memory_bytes,
         heartbeat_ms: MINUTE_MS,
         grace_ms: config.downtime_grace_ms,
+        writer: uuid::Uuid::new_v4().as_u64_pair().0,
         ..LaneOptions::default()
     };
     let mut stepped = Vec::new();
