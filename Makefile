@@ -37,8 +37,9 @@ lint: setup ## checks formatting and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-soak: setup ## runs the laws with many more cases
+soak: setup ## runs the laws and the simulation with many more cases
 	PROPTEST_CASES=100000 cargo test --release -p rejoinder-threading-core laws
+	REJOINDER_SIMULATION_SEEDS=10000 cargo test --release -p rejoinder-integration-tests --test simulation -- --nocapture
 
 clean: ## removes the build products, not the compiler cache
 	cargo clean
