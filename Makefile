@@ -40,9 +40,10 @@ lint: setup ## checks formatting and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-soak: setup ## runs the laws with many more cases, the model checks in larger worlds
+soak: setup ## runs what CI runs in short for long: laws, model checks, simulation
 	PROPTEST_CASES=100000 cargo test --release -p rejoinder-threading-core laws
 	REJOINDER_MODEL_DEPTH=1 cargo test --release -p rejoinder-event-log --test ownership --test firing -- --test-threads 1
+	REJOINDER_SIMULATION_SEEDS=10000 cargo test --release -p rejoinder-integration-tests --test simulation -- --nocapture
 
 clean: ## removes the build products, not the compiler cache
 	cargo clean

@@ -1,7 +1,8 @@
-//! What black-box tests need: the binary, the corpora, groupings to compare.
+//! What black-box tests need: the binary, the corpora, groupings to compare; and a simulated world.
 
 pub mod client;
 pub mod server;
+pub mod simulation;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

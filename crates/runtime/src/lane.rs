@@ -46,7 +46,8 @@ pub struct Options {
     /// How long no timer fires after a downtime of more than a minute, so that what waits outside can
     /// come in first; 0: virtual time, where neither downtimes nor jumps are looked for.
     pub grace_ms: Millis,
-    /// Tells this writer from others that may claim the same lane: random where there may be any.
+    /// Tells this process's claims from those of others; 0: virtual time, where there are no others
+    /// and the same input gives the same log.
     pub writer: u64,
 }
 
@@ -158,10 +159,10 @@ pub struct Lane<S: State> {
     /// The newest tick read, by whatever service, and its stamp.
     newest_tick: Option<u64>,
     last_tick: Millis,
-    /// The frame of this lane's tick that is not read back yet.
+    /// The number of the frame with a tick that is not read back yet.
     tick_in_flight: Option<u64>,
-    /// No timer fires before this time.
-    fires_from: Millis,
+    /// By service: no timer fires before this time, since its owner came back after a downtime.
+    fires_from: [Millis; 4],
     /// The state was damaged, and folded again.
     rebuilt: bool,
     /// May it claim? Not after somebody else claimed, until it is assigned anew.
@@ -222,7 +223,7 @@ impl<S: State> Lane<S> {
             newest_tick: None,
             last_tick: Millis::MIN,
             tick_in_flight: None,
-            fires_from: Millis::MIN,
+            fires_from: [Millis::MIN; 4],
             rebuilt: false,
             assigned: !options.follow_only,
             since_checkpoint: 0,
@@ -346,7 +347,11 @@ impl<S: State> Lane<S> {
         for stored in records {
             let at = Position { partition: self.partition, index: stored.index };
             let record = RecordView::peek(&stored.bytes).map_err(|damage| damaged(at, &damage))?;
+            let last = self.fold.now;
             let verdict = self.fold.fold(stored.index, record.service, &record.header);
+            if verdict == Verdict::ClaimCounted {
+                self.after_claim(record.service, last, record.header.record_time);
+            }
             self.last_checksum = record::checksum_of(&stored.bytes);
             if verdict == Verdict::Counted && inputs::is_tick_frame(&record).map_err(|damage| damaged(at, &damage))? {
                 self.newest_tick = Some(at.index);
@@ -416,7 +421,6 @@ impl<S: State> Lane<S> {
                 if record.header.claim.as_ref().is_some_and(|claim| claim.nonce == self.nonce) =>
             {
                 self.phase = Phase::Live;
-                self.after_downtime();
                 self.next_frame_no = 1;
                 self.next_own_seq = self.fold.lane(S::SERVICE).next_own_seq;
             }
@@ -489,12 +493,10 @@ impl<S: State> Lane<S> {
     fn claim(&mut self) -> Result<(), Failure> {
         let epoch = self.fold.lane(S::SERVICE).epoch;
         self.claims += 1;
-        // Derived from counts, so that the same input gives the same log, and from the writer: two that
-        // claim from the same position would take each other's claim for their own.
-        self.nonce = self.options.writer
-            ^ self.fold.next_index.wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            ^ self.claims
-            ^ ((S::SERVICE as u64) << 56);
+        // Two writers may claim at the same end of the log. One of the claims counts, and only the
+        // nonce says whose: the writer must be in it. The rest is derived from counts.
+        let count = self.fold.next_index.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.claims;
+        self.nonce = count ^ ((S::SERVICE as u64) << 56) ^ self.options.writer;
         let claim = Claim { prev_epoch: epoch.unwrap_or_default(), lane_is_new: epoch.is_none(), nonce: self.nonce };
         let stamp = self.next_stamp();
         self.append(record::claim(S::SERVICE, claim, stamp))?;
@@ -526,6 +528,7 @@ impl<S: State> Lane<S> {
         self.inputs = Inputs::default();
         self.considered = start.fold.lane(S::SERVICE).consumed;
         self.applied = start.applied;
+        self.last_checksum = start.checksum;
         self.next_own_seq = start.next_own_seq;
         self.changes.clear();
         self.since_checkpoint = 0;
@@ -797,14 +800,23 @@ impl<S: State> Lane<S> {
         heartbeat || self.state.timers().next_due().is_some_and(|due| due <= now)
     }
 
-    fn after_downtime(&mut self) {
-        let (now, last) = (self.clock.wall_ms(), self.fold.now);
-        if self.options.grace_ms == 0 || last == 0 || now.saturating_sub(last) <= JUMP_MS {
-            return;
+    /// A service has a new owner. Nothing counted for a while before: then what waits outside comes in
+    /// first. Every lane reads so from the log, also one that claims when others are at work again.
+    fn after_claim(&mut self, service: Service, last: Millis, claimed_at: Millis) {
+        let down_ms = claimed_at.saturating_sub(last);
+        let was_down = self.options.grace_ms != 0 && last != 0 && down_ms > JUMP_MS;
+        let grace_ms = self.options.grace_ms;
+        // A newer owner goes by its own clock: the one before it may have been wrong.
+        let fires_from = if was_down { claimed_at.saturating_add(grace_ms) } else { Millis::MIN };
+        self.fires_from[service as usize - 1] = fires_from;
+        if was_down && service == S::SERVICE && self.phase == Phase::Claiming {
+            let (service, partition) = (S::SERVICE.name(), self.partition);
+            tracing::warn!(service, partition, down_ms, grace_ms, "timers wait after a downtime");
         }
-        self.fires_from = now.saturating_add(self.options.grace_ms);
-        let (service, partition, down_ms) = (S::SERVICE.name(), self.partition, now - last);
-        tracing::warn!(service, partition, down_ms, grace_ms = self.options.grace_ms, "timers wait after a downtime");
+    }
+
+    fn fires_from(&self) -> Millis {
+        self.fires_from.into_iter().max().unwrap_or(Millis::MIN)
     }
 
     /// Neither in the grace after a downtime, nor by a clock that jumped, nor while the log lies in
@@ -813,7 +825,7 @@ impl<S: State> Lane<S> {
         if self.options.grace_ms == 0 {
             return true;
         }
-        now >= self.fires_from && self.clock.is_trusted() && self.fold.now <= now.saturating_add(JUMP_MS)
+        now >= self.fires_from() && self.clock.is_trusted() && self.fold.now <= now.saturating_add(JUMP_MS)
     }
 
     /// Is nothing on its way, and nothing known to do at this time? A tick that waits for upstreams is
@@ -830,7 +842,7 @@ impl<S: State> Lane<S> {
     /// In how many milliseconds the earliest timer is due; `None` when there is none.
     pub fn due_in_ms(&mut self) -> Option<u64> {
         let now = self.clock.wall_ms();
-        let soonest = self.last_tick.saturating_add(self.options.tick_interval_ms).max(self.fires_from);
+        let soonest = self.last_tick.saturating_add(self.options.tick_interval_ms).max(self.fires_from());
         let due = self.state.timers().next_due()?.max(soonest);
         Some(u64::try_from(due.saturating_sub(now)).unwrap_or(0).max(1))
     }
@@ -855,10 +867,14 @@ impl<S: State> Lane<S> {
 
     /// Stores what is done, unless frames are in flight or the lane only follows.
     ///
+    /// Nothing is stored either by a lane that stopped, whose state may hold what was never written,
+    /// nor by one that has not read up to what its state holds again: its position would lie too low.
+    ///
     /// # Errors
     /// When the state cannot be written.
     pub fn flush(&mut self) -> Result<(), Failure> {
-        if !self.in_flight.is_empty() || self.options.follow_only {
+        let stopped = matches!(self.phase, Phase::Stopped(_));
+        if stopped || !self.in_flight.is_empty() || self.options.follow_only || self.fold.next_index < self.applied {
             return Ok(());
         }
         self.store_now()

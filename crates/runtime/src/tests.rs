@@ -16,6 +16,10 @@ use rejoinder_wire::log::{Claim, Header};
 use super::*;
 
 mod between_lanes;
+mod faults;
+
+/// A workspace whose events cannot be applied.
+const BROKEN: &str = "broken";
 
 /// Ingest in small: adds up.
 struct Adder {
@@ -31,6 +35,7 @@ impl State for Adder {
     }
 
     fn apply(&mut self, _: Own, event: &Event) {
+        assert_ne!(event.workspace, BROKEN);
         if let Some(Body::ReachUpdated(_)) = event.body {
             let sum = self.sums.get(&0).map_or(0, |sum| *sum);
             self.sums.put(0, sum + 1);

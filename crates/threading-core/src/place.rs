@@ -372,7 +372,9 @@ impl Arriving<'_> {
 
     /// What waited for this message finds its place.
     fn link_waiting(&self, found: Found, linker: &mut Linker<'_>, out: &mut Vec<Event>) {
-        if self.is_automatic() {
+        // A private answer to an auto-reply is still to somebody: it waits on. A public one is in no
+        // thread, as if it had come later.
+        if self.is_automatic() && self.received.visibility == Visibility::Private as i32 {
             return;
         }
         if let Some(waiting) = self.waiting() {

@@ -17,28 +17,31 @@ const WINDOW: i64 = 7 * DAY_MS;
 
 /// Messages with distinct ids that answer each other, or others that never come.
 fn messages() -> impl Strategy<Value = Vec<Said>> {
-    let one = (0..4_u8, 0..12_usize, 0..60_i64, any::<bool>(), 0..6_u8, 0..3_usize);
+    let one = (0..4_u8, 0..12_usize, 0..60_i64, any::<bool>(), 0..6_u8, 0..3_usize, 0..8_u8);
     proptest::collection::vec(one, 1..14).prop_map(|drawn| {
-        let said = drawn.into_iter().enumerate().map(|(n, (who, parent, time, direct, conversation, second))| {
-            let by = ["a", "b", "us", "c"][usize::from(who)].to_owned();
-            let time = START + time * DAY_MS / 2;
-            if direct {
-                let to = if by == "us" { Some(["a", "b", "c"][second].to_owned()) } else { None };
-                return Said { id: format!("d{n}"), by, time, parents: vec![], conversation: None, direct, to };
-            }
-            // Parents come before in number, so that there is no cycle; p9x never comes.
-            let mut parents = Vec::new();
-            if parent < n {
-                parents.push(format!("p{parent}"));
-            } else if parent > 9 {
-                parents.push(format!("p9{parent}"));
-            }
-            if second == 0 && n > 1 && !parents.is_empty() {
-                parents.push(format!("p{}", n - 1));
-            }
-            let conversation = (conversation < 2).then(|| format!("c{conversation}"));
-            Said { id: format!("p{n}"), by, time, parents, conversation, direct, to: None }
-        });
+        let said =
+            drawn.into_iter().enumerate().map(|(n, (who, parent, time, direct, conversation, second, automatic))| {
+                let by = ["a", "b", "us", "c"][usize::from(who)].to_owned();
+                let time = START + time * DAY_MS / 2;
+                let automatic = automatic == 0 && by != "us";
+                if direct {
+                    let to = if by == "us" { Some(["a", "b", "c"][second].to_owned()) } else { None };
+                    let id = format!("d{n}");
+                    return Said { id, by, time, parents: vec![], conversation: None, direct, to, automatic };
+                }
+                // Parents come before in number, so that there is no cycle; p9x never comes.
+                let mut parents = Vec::new();
+                if parent < n {
+                    parents.push(format!("p{parent}"));
+                } else if parent > 9 {
+                    parents.push(format!("p9{parent}"));
+                }
+                if second == 0 && n > 1 && !parents.is_empty() {
+                    parents.push(format!("p{}", n - 1));
+                }
+                let conversation = (conversation < 2).then(|| format!("c{conversation}"));
+                Said { id: format!("p{n}"), by, time, parents, conversation, direct, to: None, automatic }
+            });
         let mut said: Vec<Said> = said.collect();
         // A parent drawn as a direct message was never posted: it stays awaited.
         let ids: Vec<String> = said.iter().map(|said| said.id.clone()).collect();

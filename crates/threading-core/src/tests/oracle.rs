@@ -27,6 +27,9 @@ enum Owner {
 }
 
 fn owner(said: &Said, all: &BTreeMap<&str, &Said>) -> Owner {
+    if said.automatic {
+        return Owner::Nobody;
+    }
     if said.by != "us" {
         return Owner::Customer(said.by.clone());
     }

@@ -3,7 +3,7 @@
 use rejoinder_model::{DAY_MS, HOUR_MS, MINUTE_MS};
 use rejoinder_wire::event::{Disposition, ThreadState};
 
-use super::world::{World, direct, post};
+use super::world::{Said, World, direct, post};
 use crate::command::{Asked, Command, Done, Refusal};
 
 const T: i64 = 1_700_000_000_000;
@@ -70,6 +70,16 @@ fn what_hung_on_our_own_opening_post_is_in_no_thread() {
     let comment = post("comment", "a", T + 2, &["more"]);
     world.say(&comment);
     assert!(world.thread_of(&comment).is_some());
+}
+
+#[test]
+fn an_answer_to_an_auto_reply_is_in_no_thread_whichever_comes_first() {
+    let auto_reply = Said { automatic: true, ..post("away", "a", T, &[]) };
+    let said = [auto_reply, post("answer", "us", T + 1, &["away"]), post("more", "us", T + 2, &["answer"])];
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        let world = World::of(order.map(|i| &said[i]));
+        assert_eq!(world.grouping(&said).nowhere.len(), 3, "{order:?}");
+    }
 }
 
 #[test]

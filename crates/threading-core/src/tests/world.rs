@@ -22,16 +22,18 @@ pub(super) struct Said {
     pub(super) conversation: Option<String>,
     pub(super) direct: bool,
     pub(super) to: Option<String>,
+    /// An auto-reply.
+    pub(super) automatic: bool,
 }
 
 pub(super) fn post(id: &str, by: &str, time: Millis, parents: &[&str]) -> Said {
     let parents = parents.iter().map(ToString::to_string).collect();
-    Said { id: id.into(), by: by.into(), time, parents, conversation: None, direct: false, to: None }
+    Said { id: id.into(), by: by.into(), time, parents, conversation: None, direct: false, to: None, automatic: false }
 }
 
 pub(super) fn direct(id: &str, by: &str, time: Millis, to: &str) -> Said {
     let to = Some(to.to_owned());
-    Said { id: id.into(), by: by.into(), time, parents: Vec::new(), conversation: None, direct: true, to }
+    Said { direct: true, to, ..post(id, by, time, &[]) }
 }
 
 pub(super) struct World {
@@ -82,6 +84,7 @@ impl World {
             conversation: said.conversation.clone(),
             recipients: said.to.iter().cloned().collect(),
             event_time: said.time,
+            automatic: if said.automatic { "auto-reply".into() } else { String::new() },
             received_at: said.time.max(self.now),
             ..InteractionReceived::default()
         };
