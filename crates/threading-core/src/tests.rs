@@ -1,6 +1,9 @@
 //! Placement against its definition, and the laws of order and of unmerging.
 
+mod drawn;
 mod laws;
 mod oracle;
+mod people;
 mod rules;
+mod store;
 mod world;
