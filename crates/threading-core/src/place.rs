@@ -384,7 +384,9 @@ impl Arriving<'_> {
             Owner::Handle { handle, conversation } => {
                 let own = self.own_place(handle, conversation, joined);
                 let answered = self.answered_bases(handle, joined);
-                let base = answered.first().copied().or(own).or_else(|| self.waiting());
+                // What waits takes the message's own conversation: it is no thread of another one.
+                let waiting = self.waiting().filter(|_| conversation == joined.conversation);
+                let base = answered.first().copied().or(own).or(waiting);
                 let base = base.unwrap_or_else(|| self.open(Some(handle), conversation, 0, None, linker, out));
                 for other in answered.into_iter().chain(own) {
                     linker.link(other, base, Cause::ReplyLink, out);

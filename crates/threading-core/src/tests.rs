@@ -5,5 +5,7 @@ mod laws;
 mod oracle;
 mod people;
 mod rules;
+mod splits;
+mod states;
 mod store;
 mod world;

@@ -49,7 +49,7 @@ impl<'a> Definition<'a> {
     }
 
     /// The message that a parent id names: of the same account.
-    fn named(&self, by: &Said, id: &str) -> Option<&'a Said> {
+    pub(super) fn named(&self, by: &Said, id: &str) -> Option<&'a Said> {
         self.all.get(id).copied().filter(|other| (&other.channel, &other.account) == (&by.channel, &by.account))
     }
 
@@ -73,7 +73,7 @@ impl<'a> Definition<'a> {
     }
 
     /// The message that an answer of ours is with, whatever its own payload says.
-    fn answered(&self, said: &Said) -> Option<&'a Said> {
+    pub(super) fn answered(&self, said: &Said) -> Option<&'a Said> {
         let open = said.by == "us" && !said.automatic && !(said.kind == Kind::Direct && said.to.is_some());
         said.parents.first().filter(|_| open).and_then(|parent| self.named(said, parent))
     }

@@ -227,7 +227,11 @@ impl World {
         let (_, thread) = self.state.find(base.0).expect("alive");
         let members = thread.messages.iter().filter(|member| member.base == base.0);
         let first = members.min_by_key(|member| member.interaction).expect("a base thread has messages");
-        self.ids.get(&first.key).expect("said").clone()
+        self.id_of(first.key)
+    }
+
+    pub(super) fn id_of(&self, key: MessageKey) -> String {
+        self.ids.get(&key).expect("said").clone()
     }
 
     /// The thread in which a merge by command stands.
