@@ -156,6 +156,9 @@ fn place(state: &mut Threading, own: Own, workspace: &str, placed: &MessagePlace
         if handle.is_some() || placed.thread == 0 {
             message.awaited_by = Vec::new();
         }
+        if handle.is_some() && placed.thread == 0 && waiting != 0 {
+            message.awaited_by.push(waiting);
+        }
         if placed.deleted && message.revision.is_none() {
             message.revision = Some(Revision { version: i64::MAX, place: source.into(), deleted: true });
         }

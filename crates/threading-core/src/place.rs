@@ -202,7 +202,10 @@ impl Arriving<'_> {
     /// What it names and is not here, or waits itself where a direct message answers it.
     fn awaits(&self) -> Vec<MessageKey> {
         if self.is_direct() && !self.follows() {
-            return Vec::new();
+            // Further answers to what was set aside find this one there.
+            let aside = |parent: &Message| parent.seen.as_ref().is_some_and(|seen| seen.aside);
+            let first = self.parents.first().filter(|(_, parent)| aside(parent));
+            return first.map(|(key, _)| *key).into_iter().collect();
         }
         let nobodys = |parent: &Message| self.is_direct() && self.state.is_nobodys(parent.thread);
         let awaited = self.parents.iter().filter(|(_, parent)| parent.seen.is_none() || nobodys(parent));
@@ -430,7 +433,13 @@ impl Arriving<'_> {
             let theirs = thread.handle == Some(handle) && together && self.state.find(parent.thread).is_some();
             theirs.then_some(parent.thread)
         };
-        self.parents.iter().filter(|_| self.follows()).filter_map(|(_, parent)| theirs(parent)).collect()
+        if self.follows() {
+            return self.parents.iter().filter_map(|(_, parent)| theirs(parent)).collect();
+        }
+        // It answers what was set aside, and goes where other answers to that went.
+        let answers = self.parents.first().map(|(_, parent)| parent.awaited_by.clone()).unwrap_or_default();
+        let of = |base: &u64| self.state.threads.get(&ThreadId(*base)).is_some_and(|t| t.handle == Some(handle));
+        answers.into_iter().filter(of).collect()
     }
 
     /// Links a base thread to those whose direct messages lie within the window of `times`.

@@ -62,7 +62,8 @@ pub struct Message {
     pub conversation: u64,
     /// Its base thread, or the one in which answers to it wait; 0: none.
     pub thread: u64,
-    /// Base threads of direct messages that answer it, as long as it is awaited.
+    /// Base threads of direct messages that answer it, as long as it is awaited; of our answers, when it
+    /// was set aside.
     pub awaited_by: Vec<u64>,
     /// The newest edit or delete.
     pub revision: Option<Revision>,

@@ -121,7 +121,7 @@ impl<'a> Definition<'a> {
             if place.kind != Kind::Direct {
                 let place = conversation(&mut conversations, place);
                 threads.join(&own, &format!("p:{place} {}", person(handle.clone())));
-            } else if let Some(answered) = self.answered(said).filter(|answered| !answered.automatic) {
+            } else if let Some(answered) = self.answered(said) {
                 threads.join(&own, &format!("m:{}", answered.id));
             }
             if said.kind == Kind::Direct && place.kind == Kind::Direct {

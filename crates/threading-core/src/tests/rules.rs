@@ -255,6 +255,17 @@ fn an_answer_to_automatic_mail_is_its_authors_in_any_order() {
 }
 
 #[test]
+fn answers_to_one_automatic_message_are_one_thread_in_any_order() {
+    let away = Said { automatic: true, ..direct("away", "a", T, "us") };
+    let answer = |id, day| Said { parents: vec!["away".into()], to: None, ..direct(id, "us", T + day * DAY_MS, "a") };
+    let said = [away, answer("r", 1), answer("late", 20)];
+    for order in [[0, 1, 2], [0, 2, 1], [1, 2, 0], [1, 0, 2]] {
+        let world = World::of(order.map(|n| &said[n]));
+        assert_eq!(threads(&world, &said), [["late", "r"]], "{order:?}");
+    }
+}
+
+#[test]
 fn what_people_split_stays_apart_whatever_rules_say() {
     let said = [0, 1, 2].map(|day| direct(&day.to_string(), "a", T + day * DAY_MS, "us"));
     let mut world = World::of(&said[..2]);
