@@ -19,6 +19,9 @@ pub const DIGEST_VERSION: u32 = 1;
 /// Bytes that an entry takes in memory besides its value.
 const ENTRY_OVERHEAD: usize = 96;
 
+/// How many stored entries are looked at together at least: those that are gone may come first.
+const SCANNED_AT_LEAST: usize = 64;
+
 /// Keys and values as stored.
 pub type StoredEntries = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -266,15 +269,16 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
         from.encode(&mut start);
         // Stored entries that memory says are gone or changed are passed over, so ask until enough.
         let mut complete_to: Option<K> = None;
+        let chunk = limit.max(SCANNED_AT_LEAST);
         loop {
-            let stored = match self.backing.scan(self.id, &start, limit.max(1)) {
+            let stored = match self.backing.scan(self.id, &start, chunk) {
                 Ok(stored) => stored,
                 Err(what) => {
                     self.backing.failed(what);
                     return Vec::new();
                 }
             };
-            let full = stored.len() >= limit.max(1);
+            let full = stored.len() >= chunk;
             let mut last = None;
             for (bytes, _) in stored {
                 let Some(key) = K::decode(&bytes) else {
@@ -283,14 +287,14 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
                 };
                 if let Some(value) = self.get(&key) {
                     page.insert(key.clone(), value);
+                    if page.len() >= limit {
+                        complete_to = Some(key);
+                        break;
+                    }
                 }
-                last = Some((bytes, key));
+                last = Some(bytes);
             }
-            let Some((mut bytes, key)) = last.filter(|_| full) else { break };
-            if page.len() >= limit {
-                complete_to = Some(key);
-                break;
-            }
+            let Some(mut bytes) = last.filter(|_| full && complete_to.is_none()) else { break };
             bytes.push(0);
             start = bytes;
         }
