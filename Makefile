@@ -18,7 +18,7 @@ endif
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint soak clean
+.PHONY: help setup build demo bench test lint soak clean
 
 help: ## shows this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -31,6 +31,10 @@ build: setup ## builds the released binary
 
 demo: build ## watches messages become threads: make demo ARGS="--for 20s"
 	@$(CARGO_TARGET_DIR)/release/rejoinder demo $(ARGS)
+
+bench: setup ## measures beside the machine's limits: make bench ARGS="--quick"
+	cargo build --release -p rejoinder -p rejoinder-benches
+	@$(CARGO_TARGET_DIR)/release/rejoinder-bench $(ARGS)
 
 test: setup ## runs all tests
 	cargo build --workspace --all-targets

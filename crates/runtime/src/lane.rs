@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use prost::Message;
 use rejoinder_event_log::fold::Consumed;
 use rejoinder_event_log::{
@@ -152,6 +153,8 @@ pub struct Lane<S: State> {
     next_own_seq: u64,
     stamp: Millis,
     in_flight: VecDeque<InFlight<S>>,
+    /// The newest frame in flight, as long as the log has no room for it.
+    unsent: Option<Bytes>,
     job: Option<(Box<dyn Job<S>>, usize)>,
     /// Jobs that wait until more is considered.
     waiting: Vec<Box<dyn Job<S>>>,
@@ -217,6 +220,7 @@ impl<S: State> Lane<S> {
             next_own_seq: start.next_own_seq,
             stamp: 0,
             in_flight: VecDeque::new(),
+            unsent: None,
             job: None,
             waiting: Vec::new(),
             shared: Arc::default(),
@@ -292,10 +296,7 @@ impl<S: State> Lane<S> {
         let read = self.read()?;
         let at_end = self.fold.next_index >= self.log.end(self.partition);
         let worked = match self.phase {
-            Phase::Warm if at_end && self.assigned => {
-                self.claim()?;
-                true
-            }
+            Phase::Warm if at_end && self.assigned => self.claim()?,
             Phase::Warm if at_end && self.options.follow_only => self.answer_readers(),
             Phase::Warm if !self.assigned && !self.options.follow_only => self.lose_jobs(),
             Phase::Live => self.live()?,
@@ -490,7 +491,8 @@ impl<S: State> Lane<S> {
         Ok(())
     }
 
-    fn claim(&mut self) -> Result<(), Failure> {
+    /// `false`: the log has no room.
+    fn claim(&mut self) -> Result<bool, Failure> {
         let epoch = self.fold.lane(S::SERVICE).epoch;
         self.claims += 1;
         // Two writers may claim at the same end of the log. One of the claims counts, and only the
@@ -499,9 +501,11 @@ impl<S: State> Lane<S> {
         self.nonce = count ^ ((S::SERVICE as u64) << 56) ^ self.options.writer;
         let claim = Claim { prev_epoch: epoch.unwrap_or_default(), lane_is_new: epoch.is_none(), nonce: self.nonce };
         let stamp = self.next_stamp();
-        self.append(record::claim(S::SERVICE, claim, stamp))?;
+        if !self.append(record::claim(S::SERVICE, claim, stamp))? {
+            return Ok(false);
+        }
         self.phase = Phase::Claiming;
-        Ok(())
+        Ok(true)
     }
 
     /// Somebody else owns the lane: what was decided and not done never was.
@@ -530,6 +534,7 @@ impl<S: State> Lane<S> {
         self.applied = start.applied;
         self.last_checksum = start.checksum;
         self.next_own_seq = start.next_own_seq;
+        self.unsent = None;
         self.changes.clear();
         self.since_checkpoint = 0;
         self.flush_wanted = false;
@@ -539,12 +544,25 @@ impl<S: State> Lane<S> {
         Ok(())
     }
 
-    fn append(&mut self, record: bytes::Bytes) -> Result<(), Failure> {
-        self.log.append(self.partition, record).map_err(|error| match error {
-            AppendError::Full(_) | AppendError::Stopped(_) | AppendError::TooLarge { .. } => {
-                Failure::Log(error.to_string())
+    /// `false`: the log has no room now.
+    fn append(&self, record: Bytes) -> Result<bool, Failure> {
+        match self.log.append(self.partition, record) {
+            Ok(()) => Ok(true),
+            Err(AppendError::Full(_)) => Ok(false),
+            Err(error @ (AppendError::Stopped(_) | AppendError::TooLarge { .. })) => {
+                Err(Failure::Log(error.to_string()))
             }
-        })
+        }
+    }
+
+    /// Hands the frame that waits for room to the log.
+    fn send(&mut self) -> Result<bool, Failure> {
+        let Some(record) = &self.unsent else { return Ok(false) };
+        let sent = self.append(record.clone())?;
+        if sent {
+            self.unsent = None;
+        }
+        Ok(sent)
     }
 
     fn next_stamp(&mut self) -> Millis {
@@ -553,6 +571,10 @@ impl<S: State> Lane<S> {
     }
 
     fn live(&mut self) -> Result<bool, Failure> {
+        if self.unsent.is_some() {
+            // Nothing is decided while the log is full; it wakes the lane when it has written.
+            return self.send();
+        }
         if self.flush_wanted {
             if self.in_flight.is_empty() {
                 self.flush_wanted = false;
@@ -623,12 +645,12 @@ impl<S: State> Lane<S> {
             ..Header::default()
         };
         let count = u64::from(frame.builder.count());
-        let record = frame.builder.finish(&header);
-        self.append(record)?;
+        self.unsent = Some(frame.builder.finish(&header));
         self.in_flight.push_back(InFlight { frame_no: self.next_frame_no, jobs: frame.jobs });
         self.next_frame_no += 1;
         self.next_own_seq += count;
         self.since_checkpoint += count;
+        self.send()?;
         Ok(())
     }
 
