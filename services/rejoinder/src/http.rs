@@ -19,14 +19,16 @@ const LAG: &str = "rejoinder_lane_lag_records";
 const LIVE: &str = "rejoinder_lane_live";
 const VOID: &str = "rejoinder_log_void_records";
 const FREE: &str = "rejoinder_log_free_bytes";
+const JUMPED: &str = "rejoinder_clock_jumped";
 
 /// Metrics of the engine: names and helps, for the reference.
-pub(crate) const ALL: [(&str, &str); 5] = [
+pub(crate) const ALL: [(&str, &str); 6] = [
     (LOG_END, "Records of the event log, by partition."),
     (LAG, "Records that a service has not considered yet, by service and partition."),
     (LIVE, "1 while a service decides for a partition, by service and partition."),
     (VOID, "Records that changed nothing: of an owner deposed before, or sent twice, by partition."),
     (FREE, "Free bytes on the disk of the event log."),
+    (JUMPED, "1 while the wall clock has jumped and no timer fires."),
 ];
 
 /// One recorder for the process, however many servers it runs.
@@ -37,6 +39,7 @@ fn recorder() -> anyhow::Result<&'static PrometheusHandle> {
     }
     let handle = PrometheusBuilder::new().install_recorder().context("the metrics recorder")?;
     rejoinder_ingest::metric_definitions::describe();
+    rejoinder_threading::metric_definitions::describe();
     for (name, help) in ALL {
         describe_gauge!(name, help);
     }
@@ -86,5 +89,7 @@ async fn render(State(inside): State<Arc<Inside>>) -> Result<String, StatusCode>
         gauge!(LIVE, "service" => service.name(), "partition" => of).set(f64::from(u8::from(live)));
     }
     gauge!(FREE).set(inside.log.free_bytes() as f64);
+    gauge!(JUMPED).set(f64::from(u8::from(!inside.clock.is_trusted())));
+    rejoinder_threading::metric_definitions::look(&inside.threading).await;
     recorder().map(PrometheusHandle::render).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
