@@ -35,6 +35,12 @@ fn a_file_goes_before_the_defaults_and_flags_before_the_file() {
     assert_eq!(config.quota.map(|quota| quota.burst.get()), Some(2));
 }
 
+#[test]
+fn the_sample_of_a_server_is_right() {
+    let config = Config::load(Some(&golden::path("deploy/systemd/rejoinder.toml")), &Flags::default()).unwrap();
+    assert_eq!(config.data_dir, PathBuf::from("/var/lib/rejoinder"));
+}
+
 /// The fields of `Config` as they stand in the source, with their comments.
 fn fields() -> Vec<(String, String)> {
     let source = include_str!("../config.rs");
