@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
 mod alerts;
+mod architecture;
 mod command_line;
 mod connector;
 mod errors;
 mod limits;
 mod metrics;
+mod past;
 mod protocol;
