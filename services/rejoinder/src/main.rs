@@ -35,7 +35,7 @@ use crate::table::Output;
 
 /// Social customer service: scattered messages become threads, durable, queryable, rebuildable.
 #[derive(Parser)]
-#[command(name = "rejoinder", version, about)]
+#[command(name = "rejoinder", version)]
 struct Cli {
     /// The workspace to act in.
     #[arg(long, global = true, default_value = "default")]
