@@ -6,7 +6,7 @@ use std::net::TcpStream;
 
 use rejoinder_api::ingest::PublishBatchRequest;
 use rejoinder_integration_tests::server::Server;
-use rejoinder_integration_tests::{client, golden};
+use rejoinder_integration_tests::{Replay, client, golden};
 
 /// What `/metrics` tells.
 pub(crate) fn scrape(address: &str) -> String {
@@ -90,5 +90,24 @@ async fn a_restart_changes_no_metric_of_threading() {
     server.kill();
     let server = Server::start(&dir.path().join("data"), &[]);
     assert_eq!(told(&scrape(&server.http)), before);
+    assert!(server.stop().contains("stopping"));
+}
+
+#[test]
+fn a_log_that_lies_in_the_future_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("tomorrow.jsonl");
+    // Within a day from now a replay believes a record's time, and stamps with it.
+    let later = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(2);
+    let line = format!(
+        r#"{{"channel":"x","account":"acme","external_id":"1","author":{{"id":"ann"}},"text":"hi","event_time":"{later}"}}"#
+    );
+    std::fs::write(&file, line).unwrap();
+    let replay = Replay::of(&file, "jsonl", &[]);
+    let server = Server::start(replay.data_dir().as_ref(), &[]);
+    let text = scrape(&server.http);
+    let ahead = text.lines().find_map(|line| line.strip_prefix("rejoinder_log_ahead_seconds ")).unwrap();
+    let ahead: f64 = ahead.parse().unwrap();
+    assert!((7_000.0..7_201.0).contains(&ahead), "{ahead}");
     assert!(server.stop().contains("stopping"));
 }
