@@ -14,6 +14,9 @@ ifeq ($(origin CXX),default)
 CXX := ccache g++
 endif
 
+# Where rustup puts cargo, for shells that have not been told yet.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo test lint golden soak clean
 

@@ -291,6 +291,7 @@ impl<S: State> Lane<S> {
                 self.claim()?;
                 true
             }
+            Phase::Warm if at_end && self.options.follow_only => self.answer_readers(),
             Phase::Warm if !self.assigned && !self.options.follow_only => self.lose_jobs(),
             Phase::Live => self.live()?,
             Phase::Warm | Phase::Claiming | Phase::Stopped(_) => false,
@@ -299,6 +300,24 @@ impl<S: State> Lane<S> {
             return Err(Failure::State(what));
         }
         Ok(if read || worked { Progress::Worked } else { Progress::Idle })
+    }
+
+    /// A lane that only follows answers questions, as of the log's end; commands need one that writes.
+    fn answer_readers(&mut self) -> bool {
+        let index = self.fold.next_index.saturating_sub(1);
+        let context = self.context(&Frame::new(self.next_own_seq));
+        let mut any = false;
+        while let Some(mut job) = self.jobs.pop() {
+            any = true;
+            let mut events = Vec::new();
+            (0..job.parts()).for_each(|part| job.decide(part, &self.state, &context, &mut events));
+            if events.is_empty() {
+                job.done(Position { partition: self.partition, index });
+            } else {
+                job.lost();
+            }
+        }
+        any
     }
 
     /// Lets the lane claim: its assignment was confirmed after the claim that deposed it was read.

@@ -1,5 +1,6 @@
 //! The threading service: threads and persons over gRPC.
 
+mod acceptance;
 mod content;
 pub mod metric_definitions;
 mod person_service;
