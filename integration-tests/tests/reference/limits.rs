@@ -3,7 +3,7 @@
 use rejoinder_integration_tests::golden;
 
 /// What is bounded, the unit, and the constant that bounds it.
-const LIMITS: [(&str, &str, &str, &str); 21] = [
+const LIMITS: [(&str, &str, &str, &str); 23] = [
     ("Text of an interaction", "bytes", "services/ingest/src/limits.rs", "MAX_TEXT_BYTES"),
     ("An interaction as a whole", "bytes", "services/ingest/src/limits.rs", "MAX_INTERACTION_BYTES"),
     ("Each id in an interaction", "bytes", "services/ingest/src/limits.rs", "MAX_ID_BYTES"),
@@ -15,12 +15,19 @@ const LIMITS: [(&str, &str, &str, &str); 21] = [
         "services/ingest/src/service.rs",
         "MAX_IN_FLIGHT",
     ),
-    ("A request over gRPC to IngestService", "bytes", "services/rejoinder/src/server.rs", "MAX_REQUEST_BYTES"),
+    ("A request over gRPC to IngestService", "bytes", "services/rejoinder/src/grpc.rs", "MAX_REQUEST_BYTES"),
     ("`request_id` of commands", "bytes", "services/threading/src/refusal.rs", "MAX_REQUEST_ID_BYTES"),
     ("`request_id` of a policy", "bytes", "services/ingest/src/policy_service.rs", "MAX_REQUEST_ID_BYTES"),
     ("Name of a workspace", "bytes", "crates/service-kit/src/workspace.rs", "MAX_BYTES"),
     ("Page of a list", "entries", "crates/service-kit/src/page.rs", "MAX"),
     ("Page of who does not say", "entries", "crates/service-kit/src/page.rs", "DEFAULT"),
+    ("Page of messages, one message at least", "bytes", "crates/service-kit/src/page.rs", "MAX_PAGE_BYTES"),
+    (
+        "Log read for one page of a workspace's messages",
+        "bytes",
+        "services/threading/src/acceptance.rs",
+        "MAX_LOOKED_AT",
+    ),
     ("Threads looked at for one page", "", "services/threading/src/thread_service.rs", "MAX_LOOKED_AT"),
     ("Threads told of a conversation", "", "services/threading/src/thread_service.rs", "MAX_IN_CONVERSATION"),
     ("A note", "bytes", "services/threading/src/thread_service.rs", "MAX_NOTE_BYTES"),
