@@ -18,7 +18,7 @@ endif
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo bench test lint soak clean
+.PHONY: help setup build demo bench test lint golden soak clean
 
 help: ## shows this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -43,6 +43,10 @@ test: setup ## runs all tests
 lint: setup ## checks formatting and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+
+golden: setup ## rewrites the generated parts of docs/reference, for review
+	cargo build --workspace --all-targets
+	REJOINDER_GOLDEN=1 cargo test --workspace --test reference --bin rejoinder -- listed lists code
 
 soak: setup ## runs what CI runs in short for long: laws, model checks, simulation
 	PROPTEST_CASES=100000 cargo test --release -p rejoinder-threading-core laws

@@ -1,6 +1,7 @@
 //! What black-box tests need: the binary, the corpora, groupings to compare; and a simulated world.
 
 pub mod client;
+pub mod golden;
 pub mod server;
 pub mod simulation;
 
