@@ -1,5 +1,6 @@
 //! What black-box tests need: the binary, the corpora, groupings to compare.
 
+pub mod auditor;
 pub mod client;
 pub mod server;
 
@@ -30,10 +31,28 @@ pub fn corpora() -> Option<PathBuf> {
     None
 }
 
+/// A command of the binary that does not see what the tests themselves are told by the environment.
+#[must_use]
+pub fn command() -> Command {
+    let mut command = Command::new(binary());
+    let ours =
+        std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("REJOINDER_"));
+    ours.for_each(|name| {
+        command.env_remove(name);
+    });
+    command
+}
+
 /// Runs the binary.
 #[must_use]
 pub fn run(args: &[&str]) -> Output {
-    Command::new(binary()).args(args).output().expect("the binary starts")
+    command().args(args).output().expect("the binary starts")
+}
+
+/// A number that the environment gives, or a default.
+#[must_use]
+pub fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|number| number.parse().ok()).unwrap_or(default)
 }
 
 /// Runs the binary, which must succeed, and returns what it wrote to stdout.

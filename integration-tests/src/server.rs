@@ -40,7 +40,7 @@ impl Server {
     /// # Errors
     /// What it said when it ended instead.
     pub fn try_start(data_dir: &Path, environment: &[(String, String)]) -> Result<Self, String> {
-        let mut command = Command::new(crate::binary());
+        let mut command = crate::command();
         command.args(["up", "--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--data-dir"]).arg(data_dir);
         command.envs(environment.iter().cloned()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
