@@ -92,7 +92,11 @@ impl Stopped {
     /// The partition of a workspace.
     pub(crate) fn workspace(&self, workspace: &str) -> anyhow::Result<(u16, Partition)> {
         let number = partition_of(workspace, self.log.partitions());
-        Ok((number, self.partition(number)?))
+        let partition = self.partition(number)?;
+        if partition.ingest.state().workspace(workspace).is_none() {
+            bail!("workspace {workspace:?} does not exist");
+        }
+        Ok((number, partition))
     }
 
     pub(crate) fn partition(&self, number: u16) -> anyhow::Result<Partition> {

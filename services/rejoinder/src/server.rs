@@ -20,12 +20,13 @@ use rejoinder_machine::State;
 use rejoinder_model::{MINUTE_MS, Service};
 use rejoinder_projection_store::{OpenError, ProjectionStore};
 use rejoinder_runtime::{Clock, JobQueue, Lane, Options as LaneOptions, Phase, SystemClock, Turn, Workers};
-use rejoinder_service_kit::{Lanes, LogNews};
+use rejoinder_service_kit::{Lanes, LogNews, refuse};
 use rejoinder_threading::{Persons, Threads};
 use rejoinder_threading_core::Threading;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tonic::Status;
 use tonic::transport::server::{Server as GrpcServer, TcpIncoming};
 
 use crate::admin::Administration;
@@ -63,6 +64,14 @@ impl Inside {
             statuses.into_iter().zip(0..).map(move |(status, partition)| (service, partition, status))
         };
         of(Service::Ingest, self.ingest.statuses()).chain(of(Service::Threading, self.threading.statuses())).collect()
+    }
+
+    /// # Errors
+    /// NOT_FOUND when there is no such workspace, or as `Lanes::ask`.
+    pub(crate) async fn must_exist(&self, workspace: &str) -> Result<(), Status> {
+        let name = workspace.to_owned();
+        let (known, _) = self.ingest.ask(workspace, "", move |ingest| ingest.workspace(&name).is_some()).await?;
+        if known { Ok(()) } else { Err(refuse::not_found("workspace", workspace)) }
     }
 
     /// Why the process cannot go on, if so: no write can be promised any more.
