@@ -54,6 +54,17 @@ impl Server {
         Self::try_start_by(&mut crate::command(), data_dir, environment)
     }
 
+    /// Starts a server where another one was, for clients that come back there.
+    ///
+    /// # Panics
+    /// When it does not get ready.
+    #[must_use]
+    pub fn start_at(endpoint: &str, data_dir: &Path) -> Self {
+        let mut command = crate::command();
+        command.args(["up", "--http-addr", "127.0.0.1:0", "--grpc-addr", endpoint, "--data-dir"]).arg(data_dir);
+        Self::launch(&mut command).unwrap_or_else(|said| panic!("the server did not start: {said}"))
+    }
+
     /// Starts a server by a command that runs the binary, and waits until it is ready.
     ///
     /// # Errors
@@ -64,7 +75,11 @@ impl Server {
         environment: &[(String, String)],
     ) -> Result<Self, String> {
         command.args(["up", "--grpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--data-dir"]).arg(data_dir);
-        command.envs(environment.iter().cloned()).stdout(Stdio::null()).stderr(Stdio::piped());
+        Self::launch(command.envs(environment.iter().cloned()))
+    }
+
+    fn launch(command: &mut Command) -> Result<Self, String> {
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
         let stderr = lines(&mut child);
         let mut said = String::new();
