@@ -49,7 +49,6 @@ impl Default for Client {
 
 impl Client {
     /// What it knows.
-    #[must_use]
     pub fn history(&self) -> MutexGuard<'_, History> {
         lock(&self.history)
     }

@@ -1,5 +1,4 @@
 //! Kills at random moments under load: nothing acknowledged is lost, nothing is doubled.
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
 use std::time::Duration;
 
