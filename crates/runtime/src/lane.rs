@@ -518,7 +518,8 @@ impl<S: State> Lane<S> {
     /// A damaged state is folded again, once: a second time the cause lies elsewhere.
     fn may_rebuild(&self, failure: &Failure) -> bool {
         let of_state = matches!(failure, Failure::State(_) | Failure::Differs { .. });
-        of_state && !self.rebuilt && !self.options.follow_only && !matches!(self.phase, Phase::Stopped(_))
+        let may = !self.rebuilt && !self.options.follow_only && !self.store.is_damaged();
+        of_state && may && !matches!(self.phase, Phase::Stopped(_))
     }
 
     /// Goes on from what is stored.
@@ -603,12 +604,20 @@ impl<S: State> Lane<S> {
         self.read_inputs()?;
         let considered = self.consider(&mut frame)?;
         self.run_jobs(&mut frame)?;
+        self.trust(&mut frame)?;
         let moved = considered && self.inputs.front().is_none() && self.owes_answer();
         if frame.builder.count() == 0 && !moved {
             return Ok(self.answer_unwritten(frame.jobs) || considered);
         }
         self.commit(frame)?;
         Ok(true)
+    }
+
+    /// What was decided on a state that could not be read is neither written nor answered.
+    fn trust(&self, frame: &mut Frame<S>) -> Result<(), Failure> {
+        let Some(what) = self.store.failure() else { return Ok(()) };
+        frame.jobs.drain(..).for_each(Job::lost);
+        Err(Failure::State(what))
     }
 
     /// Frames with events were considered that no frame of this lane says so.
@@ -907,6 +916,9 @@ impl<S: State> Lane<S> {
     /// # Errors
     /// When the state cannot be written.
     pub fn store_now(&mut self) -> Result<(), Failure> {
+        if let Some(what) = self.store.failure() {
+            return Err(Failure::State(what));
+        }
         self.collect();
         let fold = self.restart_fold();
         recover::store(self, &fold)

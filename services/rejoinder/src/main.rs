@@ -137,6 +137,9 @@ struct IngestArgs {
     /// Sends what was acknowledged before again.
     #[arg(long)]
     from_start: bool,
+    /// How long the server may be away in between, in seconds: `20s`.
+    #[arg(long, default_value = "60s", value_parser = seconds)]
+    patience: std::time::Duration,
     #[command(flatten)]
     remotely: Remotely,
 }
@@ -326,7 +329,10 @@ fn seconds(text: &str) -> Result<std::time::Duration, String> {
 
 fn run(cli: &Cli) -> anyhow::Result<Ended> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(command(cli))
+    let ended = runtime.block_on(command(cli));
+    // A file that is still being read, like a silent standard input, is not waited for.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn command(cli: &Cli) -> anyhow::Result<Ended> {
@@ -353,6 +359,7 @@ async fn command(cli: &Cli) -> anyhow::Result<Ended> {
                 account: args.account.clone(),
                 live: args.live,
                 from_start: args.from_start,
+                patience: args.patience,
             };
             ingest::run(&args.files, &options).await
         }

@@ -27,6 +27,15 @@ const LOG_QUEUE_BYTES: usize = 256 << 20;
 const LAST_CALLS: Duration = Duration::from_secs(5);
 /// What RocksDB keeps of the state in memory, besides the lanes.
 const STATE_CACHE_BYTES: usize = 64 << 20;
+/// How much of the state is read to look for damage: before the start, and then every second.
+const PATROL_BYTES: usize = 8 << 20;
+/// Seconds after which all of the state is looked at again.
+const PATROL_EVERY: u32 = 3_600;
+
+/// The state was found damaged while it was in use.
+#[derive(Debug, thiserror::Error)]
+#[error("the state is damaged: {0}; the next start rebuilds it from the event log")]
+pub(crate) struct StateDamaged(String);
 
 /// A running server.
 pub(crate) struct Server {
@@ -50,10 +59,22 @@ fn open_state(dir: &Path, clock: &dyn Clock) -> anyhow::Result<ProjectionStore> 
         Err(OpenError::Damaged { what, .. }) => {
             let aside = PathBuf::from(format!("{}.damaged-{}", dir.display(), clock.wall_ms()));
             tracing::error!(what, aside = %aside.display(), "the state is damaged: it is put aside and rebuilt");
+            forget_older(dir);
             std::fs::rename(dir, &aside).with_context(|| format!("cannot move {} aside", dir.display()))?;
             Ok(ProjectionStore::open(dir, STATE_CACHE_BYTES)?)
         }
         opened => Ok(opened?),
+    }
+}
+
+/// Of states put aside the newest stays, for whoever looks for the cause: a bad disk must not fill.
+fn forget_older(dir: &Path) {
+    let prefix = format!("{}.damaged-", dir.file_name().unwrap_or_default().to_string_lossy());
+    let entries = dir.parent().and_then(|parent| std::fs::read_dir(parent).ok()).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)) {
+        if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+            tracing::warn!(%error, path = %entry.path().display(), "an old damaged state cannot be removed");
+        }
     }
 }
 
@@ -74,6 +95,7 @@ impl Server {
             LogOptions { partitions: config.partitions, queue_bytes: LOG_QUEUE_BYTES, ..LogOptions::default() };
         let log = EmbeddedLog::open(&config.data_dir.join("log"), log_options)?;
         let store = Arc::new(open_state(&config.data_dir.join("state"), &*clock)?);
+        let patrol = store.patrol(&[], PATROL_BYTES).map_err(StateDamaged)?;
         let shared: Arc<dyn EventLog> = log.clone();
         let options = LaneOptions {
             memory_bytes: config.lane_memory_bytes,
@@ -92,7 +114,7 @@ impl Server {
         let addresses = (grpc.local_addr()?, http.local_addr()?);
         let mut edges = vec![
             tokio::spawn(serve_grpc(grpc, inside.clone(), admission.clone(), stopping.clone())),
-            tokio::spawn(keep_house(inside.clone(), admission, store.clone(), stopping.clone())),
+            tokio::spawn(keep_house(inside.clone(), admission, store.clone(), patrol, stopping.clone())),
         ];
         let operators = http::admin(inside.clone())?;
         let public = match admin {
@@ -108,8 +130,16 @@ impl Server {
         Ok(server)
     }
 
+    /// What damage of the state was found since the start. Only a new start mends it.
+    pub(crate) fn damage(&self) -> Option<StateDamaged> {
+        self.store.damage().map(|what| StateDamaged(what.to_owned()))
+    }
+
     async fn until_ready(&self) -> anyhow::Result<()> {
         loop {
+            if let Some(damage) = self.damage() {
+                return Err(damage.into());
+            }
             if self.inside.is_ready() {
                 return Ok(());
             }
@@ -185,11 +215,12 @@ async fn serve_grpc(
         .context("gRPC")
 }
 
-/// Looks at the disk, and makes the state durable now and then, so that a restart folds little.
+/// Looks at the disk, looks for damage in the state, and makes the state durable now and then, so that a restart folds little.
 async fn keep_house(
     inside: Arc<Inside>,
     admission: Arc<Admission>,
     store: Arc<ProjectionStore>,
+    mut patrol: Option<Vec<u8>>,
     stopping: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     const LOOK: Duration = Duration::from_secs(1);
@@ -200,6 +231,16 @@ async fn keep_house(
             let store = store.clone();
             if let Err(what) = tokio::task::spawn_blocking(move || store.sync()).await? {
                 tracing::error!(what, "the state cannot be written: a restart will fold more of the log");
+            }
+        }
+        if round % PATROL_EVERY == 0 {
+            patrol.get_or_insert_default();
+        }
+        if let Some(from) = patrol.take() {
+            let store = store.clone();
+            match tokio::task::spawn_blocking(move || store.patrol(&from, PATROL_BYTES)).await? {
+                Ok(next) => patrol = next,
+                Err(what) => tracing::error!(what, "the state cannot be read"),
             }
         }
         if tokio::time::timeout(LOOK, until_stopped(stopping.clone())).await.is_ok() {
