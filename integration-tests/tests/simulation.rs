@@ -6,8 +6,8 @@ use std::ops::Range;
 use rejoinder_integration_tests::simulation::{Plant, Roughness, Trace, run};
 use rejoinder_projection_store::ProjectionStore;
 
-/// Worlds in a test run: as many as take well under a minute.
-const WORLDS: u64 = 300;
+/// Worlds in a test run: about half a minute of one core.
+const WORLDS: u64 = 1_200;
 /// Worlds that share a store before a new one is made.
 const WORLDS_A_STORE: usize = 50;
 /// Within so many worlds each planted fault shows.

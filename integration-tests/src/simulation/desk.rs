@@ -14,6 +14,9 @@ use super::Wrong;
 /// Room for jobs: more than clients send at once.
 const QUEUE_BYTES: usize = 1 << 20;
 
+/// Far more steps than lanes need until they have nothing to do.
+const MOST_STEPS: u64 = 2_000;
+
 /// A lane, and where its jobs wait.
 pub(super) struct Seat<S: State> {
     pub(super) lane: Lane<S>,
@@ -77,7 +80,7 @@ impl Desk {
     }
 
     pub(super) fn run(&mut self, threading_hangs: bool) -> Result<(), Wrong> {
-        for _ in 0..100_000 {
+        for _ in 0..MOST_STEPS {
             if !self.step(threading_hangs)? {
                 return Ok(());
             }

@@ -12,7 +12,7 @@ pub enum Plant {
     Nothing,
     /// The log shows its readers what is not durable yet.
     EarlyReads,
-    /// A state is stored with what was decided and is not done.
+    /// A state, that of ingest, is stored with what was decided and is not done.
     EarlyFlush,
     /// Clients take an unknown outcome for a refusal.
     LostIsRefused,

@@ -95,6 +95,8 @@ struct World {
     counters: Vec<Counter>,
     clients: Clients,
     options: Options,
+    /// How many of four faults happen.
+    weather: u64,
     desks: u64,
     actions: Xxh3,
     rough: Roughness,
@@ -132,6 +134,7 @@ impl World {
             ..Options::default()
         };
         let clients = Clients::new(&mut random, partitions, START, plant);
+        let weather = 1 + random.below(4);
         let mut world = Self {
             random,
             plant,
@@ -142,6 +145,7 @@ impl World {
             counters: Vec::new(),
             clients,
             options,
+            weather,
             desks: 0,
             actions: Xxh3::new(),
             rough: Roughness::default(),
@@ -216,6 +220,8 @@ impl World {
             77..=86 => self.let_time_pass(),
             87..=88 => self.flush(at)?,
             89..=90 => self.sync_disks(at)?,
+            // In better weather lanes get further between two faults.
+            91..=98 if self.random.below(4) >= self.weather => self.step_somebody(at)?,
             91 => self.set_clock_wrong(),
             92..=93 => self.cut_power()?,
             94..=95 => self.kill(at)?,

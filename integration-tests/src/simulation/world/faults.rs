@@ -34,8 +34,7 @@ impl World {
         self.note("power", &[]);
         for at in 0..self.counters.len() {
             if self.plant == Plant::EarlyFlush {
-                let desk = &mut self.counters[at].desk;
-                let stored = desk.ingest.lane.store_now().and_then(|()| desk.threading.lane.store_now());
+                let stored = self.counters[at].desk.ingest.lane.store_now();
                 stored.map_err(|failure| failure.to_string())?;
                 self.sync_disks(at)?;
             }

@@ -5,12 +5,15 @@ use crate::simulation::Wrong;
 use crate::simulation::audit::GRACE_MS;
 
 /// More timers than a world has, one after the other.
-const LONGEST_WAIT: u64 = 500;
+const LONGEST_WAIT: u64 = 60;
+
+/// Far more rounds than the lanes need to come to rest.
+const MOST_ROUNDS: u64 = 200;
 
 impl World {
     /// Steps and syncs until nothing more is written.
     pub(super) fn settle(&mut self) -> Result<(), Wrong> {
-        for _ in 0..10_000 {
+        for _ in 0..MOST_ROUNDS {
             let before = self.records();
             for counter in &mut self.counters {
                 counter.desk.run(false)?;
