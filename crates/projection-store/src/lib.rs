@@ -346,7 +346,7 @@ mod tests {
         assert!(parts >= 10, "{parts}");
         drop(store);
         let files = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
-        let table = files.filter(|path| path.extension().is_some_and(|it| it == "sst")).next_back().unwrap();
+        let table = files.filter(|path| path.extension().is_some_and(|it| it == "sst")).last().unwrap();
         let mut bytes = std::fs::read(&table).unwrap();
         bytes[20] ^= 1;
         std::fs::write(&table, bytes).unwrap();

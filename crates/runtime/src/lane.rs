@@ -291,7 +291,8 @@ impl<S: State> Lane<S> {
 
     fn try_step(&mut self) -> Result<Progress, Failure> {
         if matches!(self.phase, Phase::Stopped(_)) {
-            return Ok(Progress::Idle);
+            // Some may have come before anybody could see that it stopped.
+            return Ok(if self.lose_jobs() { Progress::Worked } else { Progress::Idle });
         }
         let read = self.read()?;
         let at_end = self.fold.next_index >= self.log.end(self.partition);
@@ -866,8 +867,9 @@ impl<S: State> Lane<S> {
             && self.job.is_none()
             && self.waiting.is_empty()
             && self.jobs.is_empty()
-            && self.inputs.front().is_none()
-            && self.behind.next_index == self.fold.next_index
+            // Who only follows considers nothing.
+            && (self.options.follow_only
+                || self.inputs.front().is_none() && self.behind.next_index == self.fold.next_index)
     }
 
     /// In how many milliseconds the earliest timer is due; `None` when there is none.
