@@ -14,6 +14,9 @@ ifeq ($(origin CXX),default)
 CXX := ccache g++
 endif
 
+# Where rustup puts cargo, for shells that have not been told yet.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
 .DEFAULT_GOAL := help
 .PHONY: help setup build demo test lint soak clean
 
@@ -37,8 +40,9 @@ lint: setup ## checks formatting and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-soak: setup ## runs the laws with many more cases
+soak: setup ## runs the laws with many more cases, the model checks in larger worlds
 	PROPTEST_CASES=100000 cargo test --release -p rejoinder-threading-core laws
+	REJOINDER_MODEL_DEPTH=1 cargo test --release -p rejoinder-event-log --test ownership --test firing -- --test-threads 1
 
 clean: ## removes the build products, not the compiler cache
 	cargo clean

@@ -277,7 +277,9 @@ fn damage_of_a_running_state_is_met_by_a_question_and_mended_at_once() {
     for at in (500..usize::try_from(table.metadata().unwrap().len()).unwrap()).step_by(2_000) {
         flip(&table, at);
     }
-    assert_eq!(wait(answers(&server)).unwrap_err().code(), Code::Unavailable, "no wrong answer");
+    // Its lane refuses, or the connection ends with the process: no wrong answer.
+    let code = wait(answers(&server)).unwrap_err().code();
+    assert!(matches!(code, Code::Unavailable | Code::Unknown), "{code:?}");
     server.ready_again().unwrap();
     assert!(wait(answers(&server)).unwrap() == whole().1);
     assert!(server.stop().contains("stopping"));

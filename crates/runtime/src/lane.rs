@@ -16,7 +16,7 @@ use rejoinder_wire::event::{Checkpoint, ClockTick, Event, Quarantined, event::Bo
 use rejoinder_wire::log::{Claim, Header};
 
 use crate::clock::{Clock, JUMP_MS};
-use crate::inputs::{self, Input, Inputs};
+use crate::inputs::{self, Input, Inputs, Tick};
 use crate::queue::{JobQueue, Waker};
 use crate::recover;
 
@@ -46,6 +46,8 @@ pub struct Options {
     /// How long no timer fires after a downtime of more than a minute, so that what waits outside can
     /// come in first; 0: virtual time, where neither downtimes nor jumps are looked for.
     pub grace_ms: Millis,
+    /// Tells this writer from others that may claim the same lane: random where there may be any.
+    pub writer: u64,
 }
 
 impl Default for Options {
@@ -58,6 +60,7 @@ impl Default for Options {
             follow_only: false,
             heartbeat_ms: 0,
             grace_ms: 0,
+            writer: 0,
         }
     }
 }
@@ -155,7 +158,8 @@ pub struct Lane<S: State> {
     /// The newest tick read, by whatever service, and its stamp.
     newest_tick: Option<u64>,
     last_tick: Millis,
-    tick_in_flight: bool,
+    /// The frame of this lane's tick that is not read back yet.
+    tick_in_flight: Option<u64>,
     /// No timer fires before this time.
     fires_from: Millis,
     /// The state was damaged, and folded again.
@@ -217,7 +221,7 @@ impl<S: State> Lane<S> {
             shared: Arc::default(),
             newest_tick: None,
             last_tick: Millis::MIN,
-            tick_in_flight: false,
+            tick_in_flight: None,
             fires_from: Millis::MIN,
             rebuilt: false,
             assigned: !options.follow_only,
@@ -291,6 +295,7 @@ impl<S: State> Lane<S> {
                 self.claim()?;
                 true
             }
+            Phase::Warm if at_end && self.options.follow_only => self.answer_readers(),
             Phase::Warm if !self.assigned && !self.options.follow_only => self.lose_jobs(),
             Phase::Live => self.live()?,
             Phase::Warm | Phase::Claiming | Phase::Stopped(_) => false,
@@ -299,6 +304,24 @@ impl<S: State> Lane<S> {
             return Err(Failure::State(what));
         }
         Ok(if read || worked { Progress::Worked } else { Progress::Idle })
+    }
+
+    /// A lane that only follows answers questions, as of the log's end; commands need one that writes.
+    fn answer_readers(&mut self) -> bool {
+        let index = self.fold.next_index.saturating_sub(1);
+        let context = self.context(&Frame::new(self.next_own_seq));
+        let mut any = false;
+        while let Some(mut job) = self.jobs.pop() {
+            any = true;
+            let mut events = Vec::new();
+            (0..job.parts()).for_each(|part| job.decide(part, &self.state, &context, &mut events));
+            if events.is_empty() {
+                job.done(Position { partition: self.partition, index });
+            } else {
+                job.lost();
+            }
+        }
+        any
     }
 
     /// Lets the lane claim: its assignment was confirmed after the claim that deposed it was read.
@@ -356,14 +379,14 @@ impl<S: State> Lane<S> {
                 }
                 let at = Position { partition: self.partition, index: stored.index };
                 let record = RecordView::verify(&stored.bytes).map_err(|damage| damaged(at, &damage))?;
-                let own_seq_end = self.behind.lane(S::SERVICE).next_own_seq;
-                self.snapshots.push_back(self.behind);
+                let as_of = self.behind;
+                self.snapshots.push_back(as_of);
                 if self.behind.fold(stored.index, record.service, &record.header) == Verdict::Counted {
-                    let offered = self.inputs.offer(S::SERVICE, stored.index, &record, own_seq_end);
+                    let offered = self.inputs.offer(S::SERVICE, stored.index, &record, &as_of);
                     offered.map_err(|damage| damaged(at, &damage))?;
                 }
             }
-            self.inputs.considered(self.considered);
+            self.inputs.considered(self.considered, self.fold.lane(S::SERVICE).settled);
         }
         if self.inputs.front().is_none() {
             self.considered = self.considered.max(Consumed { index: self.behind.next_index, events: 0 });
@@ -371,11 +394,19 @@ impl<S: State> Lane<S> {
         Ok(())
     }
 
-    /// Ownership as of the first record that is not considered: where a restart begins to read.
+    /// Ownership as of the first record that is not considered.
+    ///
+    /// What an upstream says about itself further on is not to be believed yet: what it said before
+    /// that is not considered either.
+    fn considered_fold(&self) -> &PartitionFold {
+        let first = self.snapshots.front().map_or(0, |fold| fold.next_index);
+        let at = self.inputs.front().and_then(|input| usize::try_from(input.index().checked_sub(first)?).ok());
+        at.and_then(|at| self.snapshots.get(at)).unwrap_or(&self.behind)
+    }
+
+    /// Ownership as of where a restart begins to read.
     fn restart_fold(&self) -> PartitionFold {
-        let first = self.inputs.front().map(Input::index);
-        let at = first.and_then(|first| self.snapshots.iter().find(|fold| fold.next_index == first));
-        at.copied().unwrap_or(self.behind)
+        self.inputs.held_tick().map_or(*self.considered_fold(), |tick| *tick.fold)
     }
 
     /// A record of this lane, by this writer or another.
@@ -400,7 +431,7 @@ impl<S: State> Lane<S> {
                     return Err(Failure::Defect(format!("frame {at} counts and was not written here")));
                 };
                 self.applied = at.index + 1;
-                self.tick_in_flight = false;
+                self.tick_in_flight = self.tick_in_flight.filter(|tick| *tick != frame.frame_no);
                 frame.jobs.into_iter().for_each(|job| job.done(at));
             }
             (Verdict::Counted, _) => self.apply_stored(at, record)?,
@@ -416,7 +447,7 @@ impl<S: State> Lane<S> {
     fn apply_stored(&mut self, at: Position, record: &RecordView) -> Result<(), Failure> {
         let lane = *self.fold.lane(S::SERVICE);
         self.considered = self.considered.max(lane.consumed);
-        self.inputs.considered(self.considered);
+        self.inputs.considered(self.considered, lane.settled);
         if at.index < self.applied {
             return Ok(());
         }
@@ -458,10 +489,12 @@ impl<S: State> Lane<S> {
     fn claim(&mut self) -> Result<(), Failure> {
         let epoch = self.fold.lane(S::SERVICE).epoch;
         self.claims += 1;
-        // Derived from counts, so that the same input gives the same log; the position in the
-        // compare-and-swap, not the nonce, keeps writers apart.
-        self.nonce =
-            self.fold.next_index.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.claims ^ ((S::SERVICE as u64) << 56);
+        // Derived from counts, so that the same input gives the same log, and from the writer: two that
+        // claim from the same position would take each other's claim for their own.
+        self.nonce = self.options.writer
+            ^ self.fold.next_index.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            ^ self.claims
+            ^ ((S::SERVICE as u64) << 56);
         let claim = Claim { prev_epoch: epoch.unwrap_or_default(), lane_is_new: epoch.is_none(), nonce: self.nonce };
         let stamp = self.next_stamp();
         self.append(record::claim(S::SERVICE, claim, stamp))?;
@@ -499,7 +532,7 @@ impl<S: State> Lane<S> {
         self.since_checkpoint = 0;
         self.flush_wanted = false;
         self.newest_tick = None;
-        self.tick_in_flight = false;
+        self.tick_in_flight = None;
         self.phase = Phase::Warm;
         Ok(())
     }
@@ -532,7 +565,7 @@ impl<S: State> Lane<S> {
         let mut frame = Frame::new(self.next_own_seq);
         if self.is_tick_due() {
             self.take(&mut frame, vec![event("", Body::ClockTick(ClockTick {}))])?;
-            self.tick_in_flight = true;
+            self.tick_in_flight = Some(self.next_frame_no);
             self.commit(frame)?;
             return Ok(true);
         }
@@ -544,13 +577,12 @@ impl<S: State> Lane<S> {
             self.flush_wanted = true;
         }
         self.read_inputs()?;
-        let before = self.considered;
-        self.consider(&mut frame)?;
+        let considered = self.consider(&mut frame)?;
         self.run_jobs(&mut frame)?;
         self.trust(&mut frame)?;
-        let moved = self.considered != before && self.inputs.front().is_none() && self.owes_answer();
+        let moved = considered && self.inputs.front().is_none() && self.owes_answer();
         if frame.builder.count() == 0 && !moved {
-            return Ok(self.answer_unwritten(frame.jobs) || self.considered != before);
+            return Ok(self.answer_unwritten(frame.jobs) || considered);
         }
         self.commit(frame)?;
         Ok(true)
@@ -583,7 +615,8 @@ impl<S: State> Lane<S> {
 
     fn commit(&mut self, mut frame: Frame<S>) -> Result<(), Failure> {
         let lane = *self.fold.lane(S::SERVICE);
-        let settled = settled::settled_with(&self.fold, S::SERVICE, self.considered.index);
+        let held = self.inputs.held_tick().map_or(u64::MAX, |tick| tick.index);
+        let settled = settled::settled_with(self.considered_fold(), S::SERVICE, self.considered.index.min(held));
         let header = Header {
             service: S::SERVICE.number(),
             epoch: lane.epoch.unwrap_or_default(),
@@ -623,37 +656,57 @@ impl<S: State> Lane<S> {
         Ok(())
     }
 
-    /// Considers inputs in log order until the frame is full.
-    fn consider(&mut self, frame: &mut Frame<S>) -> Result<(), Failure> {
+    /// Considers inputs until the frame is full: frames in log order, a tick once all that could
+    /// cancel a timer of it was considered. Was there any?
+    fn consider(&mut self, frame: &mut Frame<S>) -> Result<bool, Failure> {
+        let mut any = false;
         while frame.builder.bytes() < FRAME_TARGET_BYTES {
+            if let Some(tick) = self.ripe_tick() {
+                self.fire_due(frame, &tick)?;
+                any = true;
+                continue;
+            }
             match self.inputs.front() {
                 None => break,
-                Some(Input::Tick { index, stamp, own_seq_end }) => {
-                    let (index, stamp, own_seq_end) = (*index, *stamp, *own_seq_end);
-                    if !settled::may_act_on_tick(&self.fold, S::SERVICE, index) {
-                        break;
-                    }
-                    let due = self.state.timers().due(stamp, own_seq_end, TIMER_PAGE);
-                    if due.is_empty() {
-                        self.inputs.pop();
-                        self.move_considered(index + 1, 0);
-                        continue;
-                    }
-                    for key in due {
-                        let timer = DueTimer { due: key.due, entity: key.entity, kind: key.kind };
-                        let mut events = Vec::new();
-                        let context = self.context(frame);
-                        self.state.fire(&context, timer, &mut events);
-                        self.take(frame, events)?;
-                        if self.state.timers().due(stamp, own_seq_end, 1).first() == Some(&key) {
-                            return Err(Failure::Defect(format!("{key:?} fired and is still armed")));
-                        }
-                        if frame.builder.bytes() >= FRAME_TARGET_BYTES {
-                            break;
-                        }
-                    }
+                Some(Input::Tick(tick)) => {
+                    let after = tick.index + 1;
+                    self.inputs.hold_tick();
+                    self.move_considered(after, 0);
                 }
-                Some(Input::Frame { .. }) => self.consider_frame(frame)?,
+                Some(Input::Frame { .. }) => {
+                    self.consider_frame(frame)?;
+                    any = true;
+                }
+            }
+        }
+        Ok(any)
+    }
+
+    /// The first tick that was passed, if nothing can cancel a timer of it any more.
+    fn ripe_tick(&self) -> Option<Tick> {
+        let ripe = |tick: &&Tick| settled::may_act_on_tick(self.considered_fold(), S::SERVICE, tick.index);
+        self.inputs.held_tick().filter(ripe).cloned()
+    }
+
+    /// Fires timers that are due by a tick, until the frame is full or none is left.
+    fn fire_due(&mut self, frame: &mut Frame<S>, tick: &Tick) -> Result<(), Failure> {
+        let own_seq_end = tick.fold.lane(S::SERVICE).next_own_seq;
+        let due = self.state.timers().due(tick.stamp, own_seq_end, TIMER_PAGE);
+        if due.is_empty() {
+            self.inputs.drop_tick();
+            return Ok(());
+        }
+        for key in due {
+            let timer = DueTimer { due: key.due, entity: key.entity, kind: key.kind };
+            let mut events = Vec::new();
+            let context = self.context(frame);
+            self.state.fire(&context, timer, &mut events);
+            self.take(frame, events)?;
+            if self.state.timers().due(tick.stamp, own_seq_end, 1).first() == Some(&key) {
+                return Err(Failure::Defect(format!("{key:?} fired and is still armed")));
+            }
+            if frame.builder.bytes() >= FRAME_TARGET_BYTES {
+                break;
             }
         }
         Ok(())
@@ -742,8 +795,9 @@ impl<S: State> Lane<S> {
     fn is_tick_due(&mut self) -> bool {
         let now = self.clock.wall_ms();
         let soon = now < self.last_tick.saturating_add(self.options.tick_interval_ms);
-        let waiting = self.newest_tick.is_some_and(|index| index >= self.considered.index);
-        if soon || self.tick_in_flight || waiting || !self.may_fire(now) {
+        let unread = self.newest_tick.is_some_and(|index| index >= self.considered.index);
+        let waiting = unread || self.inputs.held_tick().is_some();
+        if soon || self.tick_in_flight.is_some() || waiting || !self.may_fire(now) {
             return false;
         }
         let heartbeat = self.options.heartbeat_ms != 0
@@ -771,8 +825,13 @@ impl<S: State> Lane<S> {
         now >= self.fires_from && self.clock.is_trusted() && self.fold.now <= now.saturating_add(JUMP_MS)
     }
 
-    /// Is nothing on its way, and nothing known to do at this time?
+    /// Is nothing on its way, and nothing known to do at this time? A tick that waits for upstreams is
+    /// theirs to answer.
     pub fn is_quiet(&self) -> bool {
+        if self.options.follow_only {
+            // It considers nothing: what stands behind its own frames is not its to answer.
+            return self.waiting.is_empty() && self.jobs.is_empty();
+        }
         self.in_flight.is_empty()
             && self.job.is_none()
             && self.waiting.is_empty()

@@ -15,6 +15,8 @@ use rejoinder_wire::log::{Claim, Header};
 
 use super::*;
 
+mod between_lanes;
+
 /// Ingest in small: adds up.
 struct Adder {
     sums: Table<u64, u64>,

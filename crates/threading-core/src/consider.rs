@@ -38,8 +38,8 @@ pub(crate) fn consider(
             let adopted = PolicyAdopted {
                 version: policy.version,
                 threading: policy.threading.clone(),
-                routing: policy.routing.clone(),
-                sla: policy.sla.clone(),
+                routing: policy.routing,
+                sla: policy.sla,
             };
             out.push(event(workspace, Body::PolicyAdopted(adopted)));
         }

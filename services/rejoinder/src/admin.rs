@@ -16,7 +16,7 @@ use rejoinder_threading::Quarantine;
 use rejoinder_threading_core::record::SetAside;
 use tonic::{Request, Response, Status};
 
-use crate::server::Inside;
+use crate::inside::Inside;
 
 /// The service over the inside of this process.
 pub(crate) struct Administration {

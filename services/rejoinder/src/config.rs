@@ -18,8 +18,11 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// Where gRPC listens. Port 0: any that is free.
     pub(crate) grpc_addr: SocketAddr,
-    /// Where `/metrics`, `/healthz` and `/readyz` listen.
+    /// Where HTTP listens: `/metrics`, `/healthz` and `/readyz`.
     pub(crate) http_addr: SocketAddr,
+    /// Where these three listen instead; not given: there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) admin_addr: Option<SocketAddr>,
     /// Partitions of a new log; they never change.
     pub(crate) partitions: u16,
     /// Threads that decide; 0: one a core.
@@ -45,6 +48,7 @@ impl Default for Config {
             data_dir: PathBuf::from("rejoinder-data"),
             grpc_addr: SocketAddr::from(([127, 0, 0, 1], 7400)),
             http_addr: SocketAddr::from(([127, 0, 0, 1], 7480)),
+            admin_addr: None,
             partitions: 16,
             workers: 0,
             lane_memory_bytes: 64 << 20,
@@ -66,6 +70,8 @@ pub(crate) struct Flags {
     pub(crate) grpc_addr: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) http_addr: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) admin_addr: Option<SocketAddr>,
 }
 
 impl Config {

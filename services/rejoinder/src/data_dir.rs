@@ -8,7 +8,6 @@ use rejoinder_event_log::EventLog;
 use rejoinder_event_log_embedded::EmbeddedLog;
 use rejoinder_ingest_core::Ingest;
 use rejoinder_machine::State;
-use rejoinder_model::partition_of;
 use rejoinder_projection_store::ProjectionStore;
 use rejoinder_runtime::{Clock, JobQueue, Lane, ManualClock, Options, Phase, Progress, Turn};
 use rejoinder_threading_core::Threading;
@@ -21,7 +20,6 @@ pub(crate) struct Partition {
     pub(crate) ingest: Lane<Ingest>,
     pub(crate) ingest_jobs: Arc<JobQueue<Ingest>>,
     pub(crate) threading: Lane<Threading>,
-    pub(crate) threading_jobs: Arc<JobQueue<Threading>>,
 }
 
 impl Partition {
@@ -33,13 +31,11 @@ impl Partition {
         options: Options,
     ) -> anyhow::Result<Self> {
         let ingest_jobs = Arc::new(JobQueue::new(QUEUE_BYTES));
-        let threading_jobs = Arc::new(JobQueue::new(QUEUE_BYTES));
         let log: Arc<dyn EventLog> = log.clone();
         Ok(Self {
             ingest: lane(partition, &log, clock, store, ingest_jobs.clone(), options)?,
             ingest_jobs,
-            threading: lane(partition, &log, clock, store, threading_jobs.clone(), options)?,
-            threading_jobs,
+            threading: lane(partition, &log, clock, store, Arc::new(JobQueue::new(QUEUE_BYTES)), options)?,
         })
     }
 
@@ -87,16 +83,6 @@ impl Stopped {
         let log = EmbeddedLog::open_read_only(&dir.join("log"))?;
         let store = ProjectionStore::open_read_only(&dir.join("state"))?;
         Ok(Self { log, store })
-    }
-
-    /// The partition of a workspace.
-    pub(crate) fn workspace(&self, workspace: &str) -> anyhow::Result<(u16, Partition)> {
-        let number = partition_of(workspace, self.log.partitions());
-        let partition = self.partition(number)?;
-        if partition.ingest.state().workspace(workspace).is_none() {
-            bail!("workspace {workspace:?} does not exist");
-        }
-        Ok((number, partition))
     }
 
     pub(crate) fn partition(&self, number: u16) -> anyhow::Result<Partition> {

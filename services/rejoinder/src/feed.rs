@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
-use crate::server::Inside;
+use crate::inside::Inside;
 
 /// Answers that may wait for a slow reader.
 const MAX_WAITING: usize = 256;

@@ -7,12 +7,13 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
+use axum::serve::ListenerExt as _;
 use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::server::Inside;
+use crate::inside::Inside;
 
 const LOG_END: &str = "rejoinder_log_end_records";
 const LAG: &str = "rejoinder_lane_lag_records";
@@ -43,22 +44,30 @@ fn recorder() -> anyhow::Result<&'static PrometheusHandle> {
     Ok(RECORDER.get_or_init(|| handle))
 }
 
-/// Answers until it is told to stop.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    inside: Arc<Inside>,
-    mut stopping: watch::Receiver<bool>,
-) -> anyhow::Result<()> {
+/// What operators look at.
+pub(crate) fn admin(inside: Arc<Inside>) -> anyhow::Result<Router> {
     recorder()?;
-    let router = Router::new()
+    Ok(Router::new()
         .route("/metrics", get(render))
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
-        .with_state(inside);
+        .with_state(inside))
+}
+
+/// Answers until it is told to stop.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    mut stopping: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
     let stopped = async move {
         // An error: the server is gone, which is a stop too.
         let _ = stopping.wait_for(|stop| *stop).await;
     };
+    let listener = listener.tap_io(|stream| {
+        // Refused by some kinds of sockets; answers are only slower then.
+        let _ = stream.set_nodelay(true);
+    });
     axum::serve(listener, router).with_graceful_shutdown(stopped).await.context("HTTP")
 }
 

@@ -1,5 +1,6 @@
 //! The threading service: threads and persons over gRPC.
 
+mod acceptance;
 mod content;
 mod person_service;
 mod quarantine;
