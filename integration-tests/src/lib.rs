@@ -1,8 +1,10 @@
-//! What black-box tests need: the binary, the corpora, groupings to compare.
+//! What black-box tests need: the binary, the corpora, groupings to compare; and a simulated world.
 
 pub mod auditor;
 pub mod client;
+pub mod golden;
 pub mod server;
+pub mod simulation;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -8,6 +8,7 @@ mod reader;
 mod threading;
 
 pub use problem::Problem;
+pub use reader::nearest;
 use rejoinder_wire::event::ThreadingPolicy;
 
 use crate::problem::Problems;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use prost::Message;
 use rejoinder_event_log::fold::Consumed;
 use rejoinder_event_log::{
@@ -46,7 +47,8 @@ pub struct Options {
     /// How long no timer fires after a downtime of more than a minute, so that what waits outside can
     /// come in first; 0: virtual time, where neither downtimes nor jumps are looked for.
     pub grace_ms: Millis,
-    /// Tells this writer from others that may claim the same lane: random where there may be any.
+    /// Tells this process's claims from those of others; 0: virtual time, where there are no others
+    /// and the same input gives the same log.
     pub writer: u64,
 }
 
@@ -151,6 +153,8 @@ pub struct Lane<S: State> {
     next_own_seq: u64,
     stamp: Millis,
     in_flight: VecDeque<InFlight<S>>,
+    /// The newest frame in flight, as long as the log has no room for it.
+    unsent: Option<Bytes>,
     job: Option<(Box<dyn Job<S>>, usize)>,
     /// Jobs that wait until more is considered.
     waiting: Vec<Box<dyn Job<S>>>,
@@ -158,10 +162,10 @@ pub struct Lane<S: State> {
     /// The newest tick read, by whatever service, and its stamp.
     newest_tick: Option<u64>,
     last_tick: Millis,
-    /// The frame of this lane's tick that is not read back yet.
+    /// The number of the frame with a tick that is not read back yet.
     tick_in_flight: Option<u64>,
-    /// No timer fires before this time.
-    fires_from: Millis,
+    /// By service: no timer fires before this time, since its owner came back after a downtime.
+    fires_from: [Millis; 4],
     /// The state was damaged, and folded again.
     rebuilt: bool,
     /// May it claim? Not after somebody else claimed, until it is assigned anew.
@@ -216,13 +220,14 @@ impl<S: State> Lane<S> {
             next_own_seq: start.next_own_seq,
             stamp: 0,
             in_flight: VecDeque::new(),
+            unsent: None,
             job: None,
             waiting: Vec::new(),
             shared: Arc::default(),
             newest_tick: None,
             last_tick: Millis::MIN,
             tick_in_flight: None,
-            fires_from: Millis::MIN,
+            fires_from: [Millis::MIN; 4],
             rebuilt: false,
             assigned: !options.follow_only,
             since_checkpoint: 0,
@@ -291,10 +296,7 @@ impl<S: State> Lane<S> {
         let read = self.read()?;
         let at_end = self.fold.next_index >= self.log.end(self.partition);
         let worked = match self.phase {
-            Phase::Warm if at_end && self.assigned => {
-                self.claim()?;
-                true
-            }
+            Phase::Warm if at_end && self.assigned => self.claim()?,
             Phase::Warm if at_end && self.options.follow_only => self.answer_readers(),
             Phase::Warm if !self.assigned && !self.options.follow_only => self.lose_jobs(),
             Phase::Live => self.live()?,
@@ -346,7 +348,11 @@ impl<S: State> Lane<S> {
         for stored in records {
             let at = Position { partition: self.partition, index: stored.index };
             let record = RecordView::peek(&stored.bytes).map_err(|damage| damaged(at, &damage))?;
+            let last = self.fold.now;
             let verdict = self.fold.fold(stored.index, record.service, &record.header);
+            if verdict == Verdict::ClaimCounted {
+                self.after_claim(record.service, last, record.header.record_time);
+            }
             self.last_checksum = record::checksum_of(&stored.bytes);
             if verdict == Verdict::Counted && inputs::is_tick_frame(&record).map_err(|damage| damaged(at, &damage))? {
                 self.newest_tick = Some(at.index);
@@ -416,7 +422,6 @@ impl<S: State> Lane<S> {
                 if record.header.claim.as_ref().is_some_and(|claim| claim.nonce == self.nonce) =>
             {
                 self.phase = Phase::Live;
-                self.after_downtime();
                 self.next_frame_no = 1;
                 self.next_own_seq = self.fold.lane(S::SERVICE).next_own_seq;
             }
@@ -486,20 +491,21 @@ impl<S: State> Lane<S> {
         Ok(())
     }
 
-    fn claim(&mut self) -> Result<(), Failure> {
+    /// `false`: the log has no room.
+    fn claim(&mut self) -> Result<bool, Failure> {
         let epoch = self.fold.lane(S::SERVICE).epoch;
         self.claims += 1;
-        // Derived from counts, so that the same input gives the same log, and from the writer: two that
-        // claim from the same position would take each other's claim for their own.
-        self.nonce = self.options.writer
-            ^ self.fold.next_index.wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            ^ self.claims
-            ^ ((S::SERVICE as u64) << 56);
+        // Two writers may claim at the same end of the log. One of the claims counts, and only the
+        // nonce says whose: the writer must be in it. The rest is derived from counts.
+        let count = self.fold.next_index.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.claims;
+        self.nonce = count ^ ((S::SERVICE as u64) << 56) ^ self.options.writer;
         let claim = Claim { prev_epoch: epoch.unwrap_or_default(), lane_is_new: epoch.is_none(), nonce: self.nonce };
         let stamp = self.next_stamp();
-        self.append(record::claim(S::SERVICE, claim, stamp))?;
+        if !self.append(record::claim(S::SERVICE, claim, stamp))? {
+            return Ok(false);
+        }
         self.phase = Phase::Claiming;
-        Ok(())
+        Ok(true)
     }
 
     /// Somebody else owns the lane: what was decided and not done never was.
@@ -527,7 +533,9 @@ impl<S: State> Lane<S> {
         self.inputs = Inputs::default();
         self.considered = start.fold.lane(S::SERVICE).consumed;
         self.applied = start.applied;
+        self.last_checksum = start.checksum;
         self.next_own_seq = start.next_own_seq;
+        self.unsent = None;
         self.changes.clear();
         self.since_checkpoint = 0;
         self.flush_wanted = false;
@@ -537,12 +545,25 @@ impl<S: State> Lane<S> {
         Ok(())
     }
 
-    fn append(&mut self, record: bytes::Bytes) -> Result<(), Failure> {
-        self.log.append(self.partition, record).map_err(|error| match error {
-            AppendError::Full(_) | AppendError::Stopped(_) | AppendError::TooLarge { .. } => {
-                Failure::Log(error.to_string())
+    /// `false`: the log has no room now.
+    fn append(&self, record: Bytes) -> Result<bool, Failure> {
+        match self.log.append(self.partition, record) {
+            Ok(()) => Ok(true),
+            Err(AppendError::Full(_)) => Ok(false),
+            Err(error @ (AppendError::Stopped(_) | AppendError::TooLarge { .. })) => {
+                Err(Failure::Log(error.to_string()))
             }
-        })
+        }
+    }
+
+    /// Hands the frame that waits for room to the log.
+    fn send(&mut self) -> Result<bool, Failure> {
+        let Some(record) = &self.unsent else { return Ok(false) };
+        let sent = self.append(record.clone())?;
+        if sent {
+            self.unsent = None;
+        }
+        Ok(sent)
     }
 
     fn next_stamp(&mut self) -> Millis {
@@ -551,6 +572,10 @@ impl<S: State> Lane<S> {
     }
 
     fn live(&mut self) -> Result<bool, Failure> {
+        if self.unsent.is_some() {
+            // Nothing is decided while the log is full; it wakes the lane when it has written.
+            return self.send();
+        }
         if self.flush_wanted {
             if self.in_flight.is_empty() {
                 self.flush_wanted = false;
@@ -629,12 +654,12 @@ impl<S: State> Lane<S> {
             ..Header::default()
         };
         let count = u64::from(frame.builder.count());
-        let record = frame.builder.finish(&header);
-        self.append(record)?;
+        self.unsent = Some(frame.builder.finish(&header));
         self.in_flight.push_back(InFlight { frame_no: self.next_frame_no, jobs: frame.jobs });
         self.next_frame_no += 1;
         self.next_own_seq += count;
         self.since_checkpoint += count;
+        self.send()?;
         Ok(())
     }
 
@@ -806,14 +831,23 @@ impl<S: State> Lane<S> {
         heartbeat || self.state.timers().next_due().is_some_and(|due| due <= now)
     }
 
-    fn after_downtime(&mut self) {
-        let (now, last) = (self.clock.wall_ms(), self.fold.now);
-        if self.options.grace_ms == 0 || last == 0 || now.saturating_sub(last) <= JUMP_MS {
-            return;
+    /// A service has a new owner. Nothing counted for a while before: then what waits outside comes in
+    /// first. Every lane reads so from the log, also one that claims when others are at work again.
+    fn after_claim(&mut self, service: Service, last: Millis, claimed_at: Millis) {
+        let down_ms = claimed_at.saturating_sub(last);
+        let was_down = self.options.grace_ms != 0 && last != 0 && down_ms > JUMP_MS;
+        let grace_ms = self.options.grace_ms;
+        // A newer owner goes by its own clock: the one before it may have been wrong.
+        let fires_from = if was_down { claimed_at.saturating_add(grace_ms) } else { Millis::MIN };
+        self.fires_from[service as usize - 1] = fires_from;
+        if was_down && service == S::SERVICE && self.phase == Phase::Claiming {
+            let (service, partition) = (S::SERVICE.name(), self.partition);
+            tracing::warn!(service, partition, down_ms, grace_ms, "timers wait after a downtime");
         }
-        self.fires_from = now.saturating_add(self.options.grace_ms);
-        let (service, partition, down_ms) = (S::SERVICE.name(), self.partition, now - last);
-        tracing::warn!(service, partition, down_ms, grace_ms = self.options.grace_ms, "timers wait after a downtime");
+    }
+
+    fn fires_from(&self) -> Millis {
+        self.fires_from.into_iter().max().unwrap_or(Millis::MIN)
     }
 
     /// Neither in the grace after a downtime, nor by a clock that jumped, nor while the log lies in
@@ -822,7 +856,7 @@ impl<S: State> Lane<S> {
         if self.options.grace_ms == 0 {
             return true;
         }
-        now >= self.fires_from && self.clock.is_trusted() && self.fold.now <= now.saturating_add(JUMP_MS)
+        now >= self.fires_from() && self.clock.is_trusted() && self.fold.now <= now.saturating_add(JUMP_MS)
     }
 
     /// Is nothing on its way, and nothing known to do at this time? A tick that waits for upstreams is
@@ -843,7 +877,7 @@ impl<S: State> Lane<S> {
     /// In how many milliseconds the earliest timer is due; `None` when there is none.
     pub fn due_in_ms(&mut self) -> Option<u64> {
         let now = self.clock.wall_ms();
-        let soonest = self.last_tick.saturating_add(self.options.tick_interval_ms).max(self.fires_from);
+        let soonest = self.last_tick.saturating_add(self.options.tick_interval_ms).max(self.fires_from());
         let due = self.state.timers().next_due()?.max(soonest);
         Some(u64::try_from(due.saturating_sub(now)).unwrap_or(0).max(1))
     }
@@ -868,10 +902,14 @@ impl<S: State> Lane<S> {
 
     /// Stores what is done, unless frames are in flight or the lane only follows.
     ///
+    /// Nothing is stored either by a lane that stopped, whose state may hold what was never written,
+    /// nor by one that has not read up to what its state holds again: its position would lie too low.
+    ///
     /// # Errors
     /// When the state cannot be written.
     pub fn flush(&mut self) -> Result<(), Failure> {
-        if !self.in_flight.is_empty() || self.options.follow_only {
+        let stopped = matches!(self.phase, Phase::Stopped(_));
+        if stopped || !self.in_flight.is_empty() || self.options.follow_only || self.fold.next_index < self.applied {
             return Ok(());
         }
         self.store_now()

@@ -61,7 +61,10 @@ impl<S: 'static> Lanes<S> {
     /// # Errors
     /// UNAVAILABLE while the lane has stopped, RESOURCE_EXHAUSTED when its queue is full.
     pub fn push(&self, job: Box<dyn Job<S>>) -> Result<(), Status> {
-        let partition = self.partition(job.workspace());
+        self.push_to(self.partition(job.workspace()), job)
+    }
+
+    fn push_to(&self, partition: u16, job: Box<dyn Job<S>>) -> Result<(), Status> {
         let service = self.service.name();
         let Some(lane) = self.lanes.get(usize::from(partition)) else {
             return Err(refuse::unavailable(format!("{service} of partition {partition} runs elsewhere"), 1_000));
@@ -94,6 +97,24 @@ impl<S: 'static> Lanes<S> {
             let _ = reply.send(answer);
         });
         self.push(Box::new(ask.not_before(not_before)))?;
+        self.answer(answer).await
+    }
+
+    /// Asks the state of one partition, whatever workspaces live there.
+    ///
+    /// # Errors
+    /// As `push`, and UNAVAILABLE when the lane cannot answer now.
+    pub async fn ask_lane<R: Send + 'static>(
+        &self,
+        partition: u16,
+        question: impl FnOnce(&S) -> R + Send + 'static,
+    ) -> Result<(R, Position), Status> {
+        let (reply, answer) = oneshot::channel();
+        let ask = Ask::new(String::new(), question, |answer| {
+            // Who asked may be gone.
+            let _ = reply.send(answer);
+        });
+        self.push_to(partition, Box::new(ask))?;
         self.answer(answer).await
     }
 

@@ -6,9 +6,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use figment::Figment;
+use figment::error::Kind;
 use figment::providers::{Env, Format as _, Serialized, Toml};
 use rejoinder_ingest::Quota;
 use serde::{Deserialize, Serialize};
+
+/// What the names of options begin with in the environment.
+const PREFIX: &str = "REJOINDER_";
+/// Variables of the environment that tests read, and a server that they start passes over.
+const OF_TESTS: [&str; 3] = ["corpora", "crash_rounds", "golden"];
 
 /// How a server runs. Each option has the default that `Default` gives it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -83,14 +89,38 @@ impl Config {
             let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
             figment = figment.merge(Toml::string(&text));
         }
-        // Tests find their corpora by this one.
-        let environment = Env::prefixed("REJOINDER_").ignore(&["corpora"]);
+        let environment = Env::prefixed(PREFIX).ignore(&OF_TESTS);
         figment = figment.merge(environment).merge(Serialized::defaults(flags));
-        let config: Self = figment.extract().map_err(|error| match file {
-            Some(file) => anyhow::anyhow!("{}: {error}", file.display()),
-            None => anyhow::anyhow!("{error}"),
-        })?;
+        let config: Self = figment.extract().map_err(|error| explained(error, file))?;
         anyhow::ensure!(config.partitions > 0, "partitions: there must be one at least");
         Ok(config)
     }
 }
+
+/// All that is wrong, where it was said, and what was probably meant.
+fn explained(error: figment::Error, file: Option<&Path>) -> anyhow::Error {
+    let lines: Vec<String> = error.into_iter().map(|error| one(error, file)).collect();
+    anyhow::anyhow!("{}", lines.join("\n"))
+}
+
+fn one(mut error: figment::Error, file: Option<&Path>) -> String {
+    let from_environment = error.metadata.as_ref().is_some_and(|metadata| metadata.name.contains(PREFIX));
+    let option = error.path.join(".");
+    let named = if from_environment { format!("{PREFIX}{}", option.to_uppercase()) } else { format!("{option:?}") };
+    let place = file.filter(|_| !from_environment).map(|file| format!("{}: ", file.display())).unwrap_or_default();
+    if let Kind::UnknownField(name, known) = &error.kind {
+        let named = if option.is_empty() { format!("{name:?}") } else { named };
+        return format!("{place}there is no option {named}{}", rejoinder_policy::nearest(name, known));
+    }
+    // Said by the words before.
+    error.metadata = None;
+    error.profile = None;
+    if option.is_empty() {
+        return format!("{place}{}", error.to_string().trim_end());
+    }
+    error.path.clear();
+    format!("{place}{named}: {}", error.to_string().trim_end())
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,8 +8,9 @@ use rejoinder_event_log::EventLog;
 use rejoinder_event_log_embedded::EmbeddedLog;
 use rejoinder_ingest_core::Ingest;
 use rejoinder_machine::State;
+use rejoinder_model::Service;
 use rejoinder_projection_store::ProjectionStore;
-use rejoinder_runtime::{Clock, JobQueue, Lane, ManualClock, Options, Phase, Progress, Turn};
+use rejoinder_runtime::{Clock, JobQueue, Lane, ManualClock, Options, Phase, Progress, Status, Turn};
 use rejoinder_threading_core::Threading;
 
 /// Bytes of jobs that may wait in one lane.
@@ -49,6 +50,12 @@ impl Partition {
             }
         }
         Ok(())
+    }
+
+    /// How many events both services have written.
+    pub(crate) fn events(&self) -> u64 {
+        let of = |status: Status, service| status.fold.lane(service).next_own_seq - 1;
+        of(self.ingest.status(), Service::Ingest) + of(self.threading.status(), Service::Threading)
     }
 
     pub(crate) fn is_live(&self) -> bool {

@@ -9,9 +9,10 @@ use rejoinder_ingest_core::Ingest;
 use rejoinder_machine::State;
 use rejoinder_model::Service;
 use rejoinder_projection_store::ProjectionStore;
-use rejoinder_runtime::{Clock, JobQueue, Lane, Options as LaneOptions, Phase, Status, Turn};
+use rejoinder_runtime::{Clock, JobQueue, Lane, Options as LaneOptions, Phase, Status as LaneStatus, Turn};
 use rejoinder_service_kit::{Lanes, LogNews, refuse};
 use rejoinder_threading_core::Threading;
+use tonic::Status;
 
 /// What the edge needs of the services inside.
 pub(crate) struct Inside {
@@ -46,8 +47,8 @@ impl Inside {
     }
 
     /// How each lane is, with its service and partition.
-    pub(crate) fn lanes(&self) -> Vec<(Service, u16, Status)> {
-        let of = |service: Service, statuses: Vec<Status>| {
+    pub(crate) fn lanes(&self) -> Vec<(Service, u16, LaneStatus)> {
+        let of = |service: Service, statuses: Vec<LaneStatus>| {
             statuses.into_iter().zip(0..).map(move |(status, partition)| (service, partition, status))
         };
         of(Service::Ingest, self.ingest.statuses()).chain(of(Service::Threading, self.threading.statuses())).collect()
@@ -55,7 +56,7 @@ impl Inside {
 
     /// # Errors
     /// NOT_FOUND when there is no such workspace, or as `Lanes::ask`.
-    pub(crate) async fn must_exist(&self, workspace: &str) -> Result<(), tonic::Status> {
+    pub(crate) async fn must_exist(&self, workspace: &str) -> Result<(), Status> {
         let name = workspace.to_owned();
         let (known, _) = self.ingest.ask(workspace, "", move |ingest| ingest.workspace(&name).is_some()).await?;
         if known { Ok(()) } else { Err(refuse::not_found("workspace", workspace)) }

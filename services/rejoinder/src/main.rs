@@ -23,6 +23,7 @@ mod server;
 mod table;
 mod up;
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,7 +37,7 @@ use crate::table::Output;
 
 /// Social customer service: scattered messages become threads, durable, queryable, rebuildable.
 #[derive(Parser)]
-#[command(name = "rejoinder", version, about)]
+#[command(name = "rejoinder", version)]
 struct Cli {
     /// The workspace to act in.
     #[arg(long, global = true, default_value = "default")]
@@ -306,6 +307,7 @@ pub(crate) enum Ended {
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .init();
     let cli = Cli::parse();

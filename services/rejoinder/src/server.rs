@@ -101,6 +101,7 @@ impl Server {
             memory_bytes: config.lane_memory_bytes,
             heartbeat_ms: MINUTE_MS,
             grace_ms: config.downtime_grace_ms,
+            writer: uuid::Uuid::new_v4().as_u64_pair().0,
             ..LaneOptions::default()
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod content;
+pub mod metric_definitions;
 mod person_service;
 mod quarantine;
 mod refusal;
