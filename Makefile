@@ -52,6 +52,9 @@ soak: setup ## runs what CI runs in short for long: laws, model checks, simulati
 	PROPTEST_CASES=100000 cargo test --release -p rejoinder-threading-core laws
 	REJOINDER_MODEL_DEPTH=1 cargo test --release -p rejoinder-event-log --test ownership --test firing -- --test-threads 1
 	REJOINDER_SIMULATION_SEEDS=10000 cargo test --release -p rejoinder-integration-tests --test simulation -- --nocapture
+	cargo build --release -p rejoinder
+	REJOINDER_POWER_CUTS=200 REJOINDER_CRASH_ROUNDS=1000 REJOINDER_SOAK=1 cargo test --release \
+		-p rejoinder-integration-tests --test power_cut --test crash --test corpora
 
 clean: ## removes the build products, not the compiler cache
 	cargo clean

@@ -863,6 +863,10 @@ impl<S: State> Lane<S> {
     /// Is nothing on its way, and nothing known to do at this time? A tick that waits for upstreams is
     /// theirs to answer.
     pub fn is_quiet(&self) -> bool {
+        if self.options.follow_only {
+            // It considers nothing: what stands behind its own frames is not its to answer.
+            return self.waiting.is_empty() && self.jobs.is_empty();
+        }
         self.in_flight.is_empty()
             && self.job.is_none()
             && self.waiting.is_empty()

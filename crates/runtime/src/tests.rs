@@ -398,6 +398,20 @@ fn workspaces_take_turns() {
 }
 
 #[test]
+fn who_only_follows_is_quiet_behind_inputs_that_it_does_not_consider() {
+    let world = World::new(MemoryLog::new(1));
+    let mut adder = world.adder();
+    world.add("a", 3);
+    settle(vec![&mut adder]);
+    let store = world.store.lane(Service::Threading, 0);
+    let options = Options { follow_only: true, ..World::options() };
+    let asks = world.asks.clone();
+    let mut reader = Lane::<Follower>::open(0, world.log.clone(), world.clock.clone(), store, asks, options).unwrap();
+    while reader.step() == Progress::Worked {}
+    assert!(reader.is_quiet(), "nobody waits for it for ever");
+}
+
+#[test]
 fn a_full_queue_gives_the_job_back() {
     let jobs = JobQueue::<Adder>::new(600);
     let push = || {
