@@ -871,9 +871,8 @@ impl<S: State> Lane<S> {
             && self.job.is_none()
             && self.waiting.is_empty()
             && self.jobs.is_empty()
-            // Who only follows considers nothing.
-            && (self.options.follow_only
-                || self.inputs.front().is_none() && self.behind.next_index == self.fold.next_index)
+            && self.inputs.front().is_none()
+            && self.behind.next_index == self.fold.next_index
     }
 
     /// In how many milliseconds the earliest timer is due; `None` when there is none.
