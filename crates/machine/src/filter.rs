@@ -15,16 +15,8 @@ const FIRST_BLOCKS: usize = 64;
 /// How much larger each layer is than the one before.
 const GROWTH: usize = 4;
 /// Odd numbers, one for each word.
-const SALTS: [u32; 8] = [
-    0x47b6_137b,
-    0x4497_4d91,
-    0x8824_ad5b,
-    0xa2b7_289d,
-    0x7054_95c7,
-    0x2df1_424b,
-    0x9efc_4947,
-    0x5c6b_fb31,
-];
+const SALTS: [u32; 8] =
+    [0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31];
 
 struct Layer {
     blocks: Vec<Block>,
