@@ -518,7 +518,7 @@ fn a_full_log_holds_a_lane_up_and_stops_nothing() {
     let store = world.store.lane(Service::Ingest, 0);
     let (jobs, clock) = (world.jobs.clone(), world.clock.clone());
     let mut adder: Lane<Adder> = Lane::open(0, log.clone(), clock, store, jobs, World::options()).unwrap();
-    let mut full = |full: bool| log.full.store(full, Ordering::SeqCst);
+    let full = |full: bool| log.full.store(full, Ordering::SeqCst);
     settle(vec![&mut adder]);
     assert_eq!(adder.status().phase, Phase::Warm, "no room for its claim");
     full(false);

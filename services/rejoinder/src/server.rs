@@ -19,7 +19,7 @@ use rejoinder_ingest_core::Ingest;
 use rejoinder_machine::State;
 use rejoinder_model::{MINUTE_MS, Service};
 use rejoinder_projection_store::{OpenError, ProjectionStore};
-use rejoinder_runtime::{Clock, JobQueue, Lane, Options as LaneOptions, Phase, SystemClock, Turn, Workers};
+use rejoinder_runtime::{Clock, JobQueue, Lane, Memory, Options as LaneOptions, Phase, SystemClock, Turn, Workers};
 use rejoinder_service_kit::{Lanes, LogNews};
 use rejoinder_threading::{Persons, Threads};
 use rejoinder_threading_core::Threading;
@@ -39,6 +39,8 @@ const LOG_QUEUE_BYTES: usize = 256 << 20;
 const MAX_REQUEST_BYTES: usize = 16 << 20;
 /// How long open calls may go on when the server stops.
 const LAST_CALLS: Duration = Duration::from_secs(5);
+/// Services that have lanes here.
+const SERVICES: usize = 2;
 /// What RocksDB keeps of the state in memory, besides the lanes.
 const STATE_CACHE_BYTES: usize = 64 << 20;
 
@@ -108,21 +110,18 @@ fn lanes<S: State>(
     log: &Arc<dyn EventLog>,
     clock: &Arc<dyn Clock>,
     store: &ProjectionStore,
+    memory: &Arc<Memory>,
     config: &Config,
 ) -> anyhow::Result<Both<S>> {
-    let options = LaneOptions {
-        memory_bytes: config.lane_memory_bytes,
-        heartbeat_ms: MINUTE_MS,
-        grace_ms: config.downtime_grace_ms,
-        ..LaneOptions::default()
-    };
+    let options = LaneOptions { heartbeat_ms: MINUTE_MS, grace_ms: config.downtime_grace_ms, ..LaneOptions::default() };
     let mut stepped = Vec::new();
     let mut asked = Vec::new();
     for partition in 0..log.partitions() {
         let jobs = Arc::new(JobQueue::new(config.lane_queue_bytes));
         let stored = store.lane(S::SERVICE, partition);
         let lane = Lane::<S>::open(partition, log.clone(), clock.clone(), stored, jobs.clone(), options);
-        let lane = lane.with_context(|| format!("{} of partition {partition}", S::SERVICE.name()))?;
+        let mut lane = lane.with_context(|| format!("{} of partition {partition}", S::SERVICE.name()))?;
+        lane.share(memory);
         asked.push((jobs, lane.shared_status()));
         stepped.push(lane);
     }
@@ -143,8 +142,9 @@ impl Server {
         let log = EmbeddedLog::open(&config.data_dir.join("log"), log_options)?;
         let store = Arc::new(open_state(&config.data_dir.join("state"), &*clock)?);
         let shared: Arc<dyn EventLog> = log.clone();
-        let (ingest_lanes, ingest) = lanes::<Ingest>(&shared, &clock, &store, config)?;
-        let (threading_lanes, threading) = lanes::<Threading>(&shared, &clock, &store, config)?;
+        let memory = Memory::new(config.lane_memory_bytes, SERVICES * usize::from(config.partitions));
+        let (ingest_lanes, ingest) = lanes::<Ingest>(&shared, &clock, &store, &memory, config)?;
+        let (threading_lanes, threading) = lanes::<Threading>(&shared, &clock, &store, &memory, config)?;
         let workers = start_workers(config, &shared, ingest_lanes, threading_lanes)?;
         let news = LogNews::of(&*shared);
         let started_at = clock.wall_ms();
