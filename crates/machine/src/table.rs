@@ -18,8 +18,9 @@ use crate::filter::Filter;
 /// The version of the digest: changes when stored forms or its rule change.
 pub const DIGEST_VERSION: u32 = 1;
 
-/// Bytes that an entry takes in memory besides its value.
-const ENTRY_OVERHEAD: usize = 96;
+/// Bytes that an entry takes in memory besides its key and value: its slot, its share of the free ones,
+/// what the allocator adds.
+const ENTRY_OVERHEAD: usize = 160;
 
 /// How many stored entries are looked at together at least: those that are gone may come first.
 const SCANNED_AT_LEAST: usize = 64;
@@ -495,6 +496,10 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> TableOps for Table<K,
             }
             keep
         });
+        let slots = self.slots.get_mut();
+        if slots.len() < slots.capacity() / 4 {
+            slots.shrink_to(slots.len() * 2);
+        }
         self.bytes = bytes;
     }
 
