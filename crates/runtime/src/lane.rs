@@ -18,6 +18,7 @@ use rejoinder_wire::log::{Claim, Header};
 
 use crate::clock::{Clock, JUMP_MS};
 use crate::inputs::{self, Input, Inputs, Tick};
+use crate::memory::Memory;
 use crate::queue::{JobQueue, Waker};
 use crate::recover;
 
@@ -37,7 +38,8 @@ pub struct Options {
     pub max_in_flight: usize,
     /// The least time between two ticks.
     pub tick_interval_ms: Millis,
-    /// Bytes that the tables may hold in memory before unused entries are let go.
+    /// Bytes that the tables may hold in memory before unused entries are let go, unless the lane
+    /// shares its memory with others.
     pub memory_bytes: usize,
     /// Writes claims and frames; otherwise it only folds along.
     pub follow_only: bool,
@@ -172,6 +174,9 @@ pub struct Lane<S: State> {
     assigned: bool,
     since_checkpoint: u64,
     flush_wanted: bool,
+    memory: Arc<Memory>,
+    /// Bytes that the tables held when they were last stored.
+    held: usize,
     changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 }
 
@@ -232,6 +237,8 @@ impl<S: State> Lane<S> {
             assigned: !options.follow_only,
             since_checkpoint: 0,
             flush_wanted: false,
+            memory: Memory::new(options.memory_bytes, 1),
+            held: 0,
             changes: BTreeMap::new(),
         })
     }
@@ -935,8 +942,18 @@ impl<S: State> Lane<S> {
         std::mem::take(&mut self.changes)
     }
 
-    pub(crate) fn memory_bytes(&self) -> usize {
-        self.options.memory_bytes
+    /// Shares its memory with other lanes from now on.
+    pub fn share(&mut self, memory: &Arc<Memory>) {
+        self.memory = memory.clone();
+    }
+
+    pub(crate) fn is_memory_short(&self, bytes: usize) -> bool {
+        self.memory.is_short(self.held, bytes)
+    }
+
+    pub(crate) fn holds(&mut self, bytes: usize) {
+        self.memory.holds(self.held, bytes);
+        self.held = bytes;
     }
 
     /// The number of the next event: nothing is in flight when it is asked.
