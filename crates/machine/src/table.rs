@@ -15,11 +15,20 @@ use rejoinder_model::{
 use serde::{Serialize, de::DeserializeOwned};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use crate::filter::Filter;
+
 /// The version of the digest: changes when stored forms or its rule change.
 pub const DIGEST_VERSION: u32 = 1;
 
-/// Bytes that an entry takes in memory besides its value.
-const ENTRY_OVERHEAD: usize = 96;
+/// Bytes that an entry takes in memory besides its key and value: its slot, its share of the free ones,
+/// what the allocator adds.
+const ENTRY_OVERHEAD: usize = 160;
+
+/// How many stored entries are looked at together at least: those that are gone may come first.
+const SCANNED_AT_LEAST: usize = 64;
+
+/// How many stored keys are learnt with each flush, after a restart.
+const SCANNED_A_FLUSH: usize = 20_000;
 
 /// Keys and values as stored.
 pub type StoredEntries = Vec<(Vec<u8>, Vec<u8>)>;
@@ -211,6 +220,10 @@ pub struct Table<K, V> {
     flushing: Vec<K>,
     digest: u128,
     bytes: usize,
+    /// Keys that may be stored and are not in memory: who asks for a new key must not ask the disk.
+    stored: Filter,
+    /// Stored keys from here on are not in the filter yet; `None`: all are.
+    unscanned: Option<Vec<u8>>,
     backing: Arc<dyn Backing>,
 }
 
@@ -218,7 +231,18 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
     /// The table of number `id` in front of a store.
     #[must_use]
     pub fn new(id: u8, backing: Arc<dyn Backing>) -> Self {
-        Self { id, slots: RefCell::default(), dirty: Vec::new(), flushing: Vec::new(), digest: 0, bytes: 0, backing }
+        let empty = backing.scan(id, &[], 1).is_ok_and(|stored| stored.is_empty());
+        Self {
+            id,
+            slots: RefCell::default(),
+            dirty: Vec::new(),
+            flushing: Vec::new(),
+            digest: 0,
+            bytes: 0,
+            stored: Filter::default(),
+            unscanned: (!empty).then(Vec::new),
+            backing,
+        }
     }
 
     /// The value of a key.
@@ -248,19 +272,37 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
 
     /// Changes the value of a key in place; `false` when there is none.
     pub fn update(&mut self, key: &K, change: impl FnOnce(&mut V)) -> bool {
-        if self.get(key).is_none() {
-            return false;
+        if !self.slots.get_mut().contains_key(key) {
+            let Some(slot) = self.load(key) else { return false };
+            self.slots.get_mut().insert(key.clone(), slot);
         }
-        let slots = self.slots.get_mut();
-        let Some(Slot { value: Some(value), phase, .. }) = slots.get_mut(key) else {
-            return false;
-        };
+        let slot = self.slots.get_mut().get_mut(key);
+        let Some(Slot { value: Some(value), phase, used, .. }) = slot else { return false };
         change(Arc::make_mut(value));
+        *used = true;
         if *phase != Phase::Dirty {
             *phase = Phase::Dirty;
             self.dirty.push(key.clone());
         }
         true
+    }
+
+    /// Changes the value of a key in place, from the default one when there is none.
+    pub fn upsert(&mut self, key: &K, change: impl FnOnce(&mut V))
+    where
+        V: Default,
+    {
+        let mut change = Some(change);
+        let known = self.update(key, |value| {
+            if let Some(change) = change.take() {
+                change(value);
+            }
+        });
+        if let (false, Some(change)) = (known, change) {
+            let mut value = V::default();
+            change(&mut value);
+            self.put(key.clone(), value);
+        }
     }
 
     /// Up to `limit` entries with keys from `from` on, in key order, changed ones included.
@@ -271,15 +313,16 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
         from.encode(&mut start);
         // Stored entries that memory says are gone or changed are passed over, so ask until enough.
         let mut complete_to: Option<K> = None;
+        let chunk = limit.max(SCANNED_AT_LEAST);
         loop {
-            let stored = match self.backing.scan(self.id, &start, limit.max(1)) {
+            let stored = match self.backing.scan(self.id, &start, chunk) {
                 Ok(stored) => stored,
                 Err(what) => {
                     self.backing.failed(what);
                     return Vec::new();
                 }
             };
-            let full = stored.len() >= limit.max(1);
+            let full = stored.len() >= chunk;
             let mut last = None;
             for (bytes, _) in stored {
                 let Some(key) = K::decode(&bytes) else {
@@ -288,14 +331,14 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
                 };
                 if let Some(value) = self.get(&key) {
                     page.insert(key.clone(), value);
+                    if page.len() >= limit {
+                        complete_to = Some(key);
+                        break;
+                    }
                 }
-                last = Some((bytes, key));
+                last = Some(bytes);
             }
-            let Some((mut bytes, key)) = last.filter(|_| full) else { break };
-            if page.len() >= limit {
-                complete_to = Some(key);
-                break;
-            }
+            let Some(mut bytes) = last.filter(|_| full && complete_to.is_none()) else { break };
             bytes.push(0);
             start = bytes;
         }
@@ -332,6 +375,9 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
     fn load(&self, key: &K) -> Option<Slot<V>> {
         let mut bytes = Vec::with_capacity(24);
         key.encode(&mut bytes);
+        if self.unscanned.is_none() && !self.stored.may_have(&bytes) {
+            return None;
+        }
         let stored = match self.backing.get(self.id, &bytes) {
             Ok(stored) => stored?,
             Err(what) => {
@@ -350,6 +396,25 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
             phase: Phase::Clean,
             used: true,
         })
+    }
+}
+
+impl<K, V> Table<K, V> {
+    /// Learns some more of the keys that were stored before this process started.
+    fn scan_on(&mut self) {
+        let Some(from) = self.unscanned.take() else { return };
+        match self.backing.scan(self.id, &from, SCANNED_A_FLUSH) {
+            Ok(found) => {
+                found.iter().for_each(|(key, _)| self.stored.add(key));
+                let full = found.len() == SCANNED_A_FLUSH;
+                let last = found.into_iter().next_back().filter(|_| full);
+                self.unscanned = last.map(|(mut key, _)| {
+                    key.push(0);
+                    key
+                });
+            }
+            Err(what) => self.backing.failed(what),
+        }
     }
 }
 
@@ -406,6 +471,7 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> TableOps for Table<K,
                 slot.phase = Phase::Clean;
             }
         }
+        self.scan_on();
     }
 
     fn digest(&self) -> u128 {
@@ -419,18 +485,26 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> TableOps for Table<K,
     fn memory(&self) -> usize {
         // A value in memory takes about three times its stored form.
         let slots = self.slots.borrow();
-        slots.len() * (ENTRY_OVERHEAD + size_of::<K>() + size_of::<V>()) + 2 * self.bytes
+        slots.len() * (ENTRY_OVERHEAD + size_of::<K>() + size_of::<V>()) + 2 * self.bytes + self.stored.bytes()
     }
 
     fn evict(&mut self) {
         let mut bytes = self.bytes;
-        self.slots.get_mut().retain(|_, slot| {
+        let (stored, mut encoded) = (&mut self.stored, Vec::with_capacity(24));
+        self.slots.get_mut().retain(|key, slot| {
             let keep = slot.phase != Phase::Clean || std::mem::take(&mut slot.used);
             if !keep {
                 bytes = bytes.saturating_sub(slot.bytes as usize);
+                encoded.clear();
+                key.encode(&mut encoded);
+                stored.add(&encoded);
             }
             keep
         });
+        let slots = self.slots.get_mut();
+        if slots.len() < slots.capacity() / 4 {
+            slots.shrink_to(slots.len() * 2);
+        }
         self.bytes = bytes;
     }
 

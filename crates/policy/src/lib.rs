@@ -11,6 +11,7 @@ mod routing;
 mod threading;
 
 pub use problem::Problem;
+pub use reader::nearest;
 use rejoinder_wire::event::{RoutingPolicy, ThreadingPolicy};
 
 use crate::problem::Problems;

@@ -8,14 +8,16 @@ mod ask;
 mod clock;
 mod inputs;
 mod lane;
+mod memory;
 mod queue;
 mod recover;
 mod turns;
 mod worker;
 
 pub use ask::{Ask, Decide};
-pub use clock::{Clock, ManualClock, SystemClock};
+pub use clock::{Clock, Guard, ManualClock, Reading, SystemClock};
 pub use lane::{Failure, Lane, Options, Phase, Progress, Status};
+pub use memory::Memory;
 pub use queue::{JobQueue, Refused, Waker};
 pub use turns::{Turn, Turns};
 pub use worker::Workers;

@@ -17,6 +17,12 @@ use rejoinder_wire::log::{Claim, Header};
 
 use super::*;
 
+mod between_lanes;
+mod faults;
+
+/// A workspace whose events cannot be applied.
+const BROKEN: &str = "broken";
+
 /// Ingest in small: adds up.
 struct Adder {
     sums: Table<u64, u64>,
@@ -31,6 +37,7 @@ impl State for Adder {
     }
 
     fn apply(&mut self, _: Own, event: &Event) {
+        assert_ne!(event.workspace, BROKEN);
         if let Some(Body::ReachUpdated(_)) = event.body {
             let sum = self.sums.get(&0).map_or(0, |sum| *sum);
             self.sums.put(0, sum + 1);
@@ -465,6 +472,20 @@ fn workspaces_take_turns() {
 }
 
 #[test]
+fn who_only_follows_is_quiet_behind_inputs_that_it_does_not_consider() {
+    let world = World::new(MemoryLog::new(1));
+    let mut adder = world.adder();
+    world.add("a", 3);
+    settle(vec![&mut adder]);
+    let store = world.store.lane(Service::Threading, 0);
+    let options = Options { follow_only: true, ..World::options() };
+    let asks = world.asks.clone();
+    let mut reader = Lane::<Follower>::open(0, world.log.clone(), world.clock.clone(), store, asks, options).unwrap();
+    while reader.step() == Progress::Worked {}
+    assert!(reader.is_quiet(), "nobody waits for it for ever");
+}
+
+#[test]
 fn a_full_queue_gives_the_job_back() {
     let jobs = JobQueue::<Adder>::new(600);
     let push = || {
@@ -524,6 +545,34 @@ fn nothing_fires_in_the_grace_after_a_downtime_or_while_the_log_lies_in_the_futu
 }
 
 #[test]
+fn who_only_follows_answers_as_of_the_end_and_then_has_nothing_to_do() {
+    let world = World::new(MemoryLog::new(1));
+    let (mut adder, mut follower) = (world.adder(), world.follower());
+    settle(vec![&mut adder, &mut follower]);
+    world.add("w", 3);
+    settle(vec![&mut adder]);
+    // What ingest wrote last was never considered.
+    drop((adder, follower));
+    let options = Options { follow_only: true, ..World::options() };
+    let store = world.store.lane(Service::Threading, 0);
+    let mut reader =
+        Lane::<Follower>::open(0, world.log.clone(), world.clock.clone(), store, world.asks.clone(), options).unwrap();
+    let done = world.done.clone();
+    let ask = Ask::new(
+        "w".into(),
+        |_: &Follower| (),
+        move |answer: Option<((), Position)>| {
+            assert!(answer.is_some());
+            done.fetch_add(100, Ordering::SeqCst);
+        },
+    );
+    assert!(world.asks.push(Box::new(ask)).is_ok());
+    settle(vec![&mut reader]);
+    assert_eq!(world.done(), 103);
+    assert!(reader.is_quiet());
+}
+
+#[test]
 fn a_question_waits_until_what_it_names_was_considered() {
     let world = World::new(MemoryLog::new(1));
     let (mut adder, mut follower) = (world.adder(), world.follower());
@@ -543,4 +592,69 @@ fn a_question_waits_until_what_it_names_was_considered() {
     assert!(world.asks.push(Box::new(ask.not_before(end))).is_ok());
     settle(vec![&mut follower]);
     assert_eq!(world.done(), 303, "asked before it was considered, answered after");
+}
+
+/// A log that has no room as long as it is told so.
+struct Crowded {
+    inside: Arc<MemoryLog>,
+    full: std::sync::atomic::AtomicBool,
+}
+
+impl EventLog for Crowded {
+    fn id(&self) -> rejoinder_event_log::LogId {
+        self.inside.id()
+    }
+
+    fn partitions(&self) -> u16 {
+        self.inside.partitions()
+    }
+
+    fn append(&self, partition: u16, record: bytes::Bytes) -> Result<(), rejoinder_event_log::AppendError> {
+        if self.full.load(Ordering::SeqCst) {
+            return Err(rejoinder_event_log::AppendError::Full(1));
+        }
+        self.inside.append(partition, record)
+    }
+
+    fn read(
+        &self,
+        partition: u16,
+        from: u64,
+        max_bytes: usize,
+    ) -> Result<Vec<rejoinder_event_log::StoredRecord>, rejoinder_event_log::ReadError> {
+        self.inside.read(partition, from, max_bytes)
+    }
+
+    fn end(&self, partition: u16) -> u64 {
+        self.inside.end(partition)
+    }
+
+    fn watch(&self, watcher: rejoinder_event_log::Watcher) {
+        self.inside.watch(watcher);
+    }
+}
+
+#[test]
+fn a_full_log_holds_a_lane_up_and_stops_nothing() {
+    let world = World::new(MemoryLog::new(1));
+    let log = Arc::new(Crowded { inside: world.log.clone(), full: true.into() });
+    let store = world.store.lane(Service::Ingest, 0);
+    let (jobs, clock) = (world.jobs.clone(), world.clock.clone());
+    let mut adder: Lane<Adder> = Lane::open(0, log.clone(), clock, store, jobs, World::options()).unwrap();
+    let full = |full: bool| log.full.store(full, Ordering::SeqCst);
+    settle(vec![&mut adder]);
+    assert_eq!(adder.status().phase, Phase::Warm, "no room for its claim");
+    full(false);
+    settle(vec![&mut adder]);
+    assert_eq!(adder.status().phase, Phase::Live);
+    full(true);
+    world.add("w", 3);
+    settle(vec![&mut adder]);
+    world.add("w", 4);
+    settle(vec![&mut adder]);
+    assert_eq!((sum(&adder), world.done()), (3, 0), "one frame waits, and nothing is decided after it");
+    full(false);
+    settle(vec![&mut adder]);
+    assert_eq!((sum(&adder), world.done()), (7, 7));
+    assert_eq!(counted_events(&world.log), 7);
 }

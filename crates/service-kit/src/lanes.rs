@@ -100,22 +100,22 @@ impl<S: 'static> Lanes<S> {
         self.answer(answer).await
     }
 
-    /// Asks the state of a partition, whatever workspaces live there.
+    /// Asks the state of one partition, whatever workspaces live there.
     ///
     /// # Errors
-    /// As `ask`.
-    pub async fn ask_partition<R: Send + 'static>(
+    /// As `push`, and UNAVAILABLE when the lane cannot answer now.
+    pub async fn ask_lane<R: Send + 'static>(
         &self,
         partition: u16,
         question: impl FnOnce(&S) -> R + Send + 'static,
-    ) -> Result<R, Status> {
+    ) -> Result<(R, Position), Status> {
         let (reply, answer) = oneshot::channel();
         let ask = Ask::new(String::new(), question, |answer| {
             // Who asked may be gone.
             let _ = reply.send(answer);
         });
         self.push_to(partition, Box::new(ask))?;
-        Ok(self.answer(answer).await?.0)
+        self.answer(answer).await
     }
 
     /// Lets the lane decide, and waits until that is durable.

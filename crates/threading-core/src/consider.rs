@@ -39,7 +39,7 @@ pub(crate) fn consider(
                 version: policy.version,
                 threading: policy.threading.clone(),
                 routing: policy.routing.clone(),
-                sla: policy.sla.clone(),
+                sla: policy.sla,
             };
             out.push(event(workspace, Body::PolicyAdopted(adopted)));
         }

@@ -53,7 +53,7 @@ impl Agents {
                     let open = open.map(|(_, a)| (a.workspace.clone(), a.id.clone(), a.session));
                     (open.collect::<Vec<_>>(), next)
                 };
-                let (open, next) = self.lanes.ask_partition(partition, question).await?;
+                let ((open, next), _) = self.lanes.ask_lane(partition, question).await?;
                 let mut ending = JoinSet::new();
                 for (workspace, agent, session) in open {
                     let lanes = self.lanes.clone();

@@ -109,7 +109,7 @@ fn observed(state: &Routing) -> Vec<Observed> {
 #[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
 pub async fn observe(lanes: &Lanes<Routing>, now: Millis) -> Result<(), Status> {
     for partition in 0..lanes.log().partitions() {
-        let observed = lanes.ask_partition(partition, observed).await?;
+        let (observed, _) = lanes.ask_lane(partition, observed).await?;
         for Observed { workspace, queues, agents, capacity } in observed {
             if lanes.partition(&workspace) != partition {
                 continue;
