@@ -243,6 +243,7 @@ impl Judge<'_> {
             reason: reason.to_owned(),
             actor: self.asked.actor.to_owned(),
             at: self.context.now,
+            clock_time: self.context.now,
             ..ThreadStateChanged::default()
         }
     }
@@ -253,7 +254,7 @@ impl Judge<'_> {
         if a == b {
             return Err(Refusal::Precondition(format!("threads {into} and {from} are one already")));
         }
-        let mut linker = Linker::new(self.state, self.workspace);
+        let mut linker = Linker::new(self.state, self.workspace, self.context.now);
         let from = a.max(b).0;
         linker.link_as(a.0, b.0, threads_merged::Cause::Command, from, self.asked.actor, out);
         Ok(Done::Thread(a.min(b)))
@@ -284,6 +285,7 @@ impl Judge<'_> {
             actor: self.asked.actor.to_owned(),
             parts: parts(self.state, id.0, thread, kept),
             removed: removed.collect(),
+            at: self.context.now,
         }
     }
 
@@ -354,7 +356,7 @@ impl Judge<'_> {
     }
 
     fn link_all(&self, handles: &[HandleKey], out: &mut Vec<Event>) {
-        let mut linker = Linker::new(self.state, self.workspace);
+        let mut linker = Linker::new(self.state, self.workspace, self.context.now);
         let window = self.state.workspace(self.workspace).reopen_window_ms;
         link_persons(self.state, &mut linker, handles, window, out);
     }

@@ -101,6 +101,7 @@ pub(crate) fn on_hold_over(thread: u64, record: &Thread, now: Millis) -> ThreadS
         to: ThreadState::AwaitingAgent as i32,
         cause: Cause::HoldOver as i32,
         at: now,
+        clock_time: record.hold_until,
         ..ThreadStateChanged::default()
     }
 }
@@ -114,6 +115,7 @@ pub(crate) fn on_silence(thread: u64, record: &Thread, now: Millis) -> ThreadSta
         cause: Cause::Silence as i32,
         disposition: Disposition::Silent as i32,
         at: now,
+        clock_time: record.silent_at,
         ..ThreadStateChanged::default()
     }
 }

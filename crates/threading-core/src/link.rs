@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rejoinder_machine::event;
-use rejoinder_model::HandleKey;
+use rejoinder_model::{HandleKey, Millis};
 use rejoinder_wire::event::{
     Event, ThreadState, ThreadsMerged, event::Body, threads_merged::Cause, threads_unmerged::Part,
 };
@@ -16,6 +16,7 @@ use crate::state::Threading;
 pub(crate) struct Linker<'a> {
     state: &'a Threading,
     workspace: &'a str,
+    now: Millis,
     opened: BTreeSet<u64>,
     /// Threads merged by this decision, and into which.
     into: BTreeMap<u64, u64>,
@@ -23,8 +24,8 @@ pub(crate) struct Linker<'a> {
 }
 
 impl<'a> Linker<'a> {
-    pub(crate) fn new(state: &'a Threading, workspace: &'a str) -> Self {
-        Self { state, workspace, opened: BTreeSet::new(), into: BTreeMap::new(), lives: BTreeMap::new() }
+    pub(crate) fn new(state: &'a Threading, workspace: &'a str, now: Millis) -> Self {
+        Self { state, workspace, now, opened: BTreeSet::new(), into: BTreeMap::new(), lives: BTreeMap::new() }
     }
 
     /// This decision opens a thread.
@@ -92,6 +93,7 @@ impl<'a> Linker<'a> {
                 actor: actor.to_owned(),
                 state: life.state as i32,
                 silent_at: life.silent_at,
+                at: self.now,
             }),
         ));
     }

@@ -105,7 +105,7 @@ struct Found {
 impl Arriving<'_> {
     fn place(&self, source: Source, out: &mut Vec<Event>) {
         let joined = self.conversation();
-        let mut linker = Linker::new(self.state, self.workspace);
+        let mut linker = Linker::new(self.state, self.workspace, self.context.now);
         self.join_conversations(&joined, &mut linker, out);
         let owner = if self.is_automatic() { Owner::Nobody } else { self.owner() };
         let found = self.base(&owner, &joined, &mut linker, out);
@@ -147,6 +147,7 @@ impl Arriving<'_> {
                 silent_at,
                 quiet: self.received.quiet,
                 at: self.context.now,
+                clock_time: self.received.clock_time,
                 ..ThreadStateChanged::default()
             };
             out.push(event(self.workspace, Body::ThreadStateChanged(changed)));
