@@ -8,6 +8,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .bytes([".rejoinder.log.v1.Record.events"])
         .boxed(".rejoinder.event.v1.Event.body.interaction_received")
         .boxed(".rejoinder.event.v1.Event.body.message_placed")
+        .boxed(".rejoinder.event.v1.Event.body.work_item_queued")
+        .boxed(".rejoinder.event.v1.Event.body.work_item_prioritised")
+        .boxed(".rejoinder.event.v1.Event.body.decision_explained")
         .compile_fds(files)?;
     Ok(())
 }

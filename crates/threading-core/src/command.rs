@@ -11,7 +11,7 @@ use rejoinder_wire::event::{
     content, event::Body, thread_state_changed, threads_merged, threads_unmerged,
 };
 
-use crate::life::is_open;
+use crate::life::{about, is_open};
 use crate::link::{Linker, link_persons, parts};
 use crate::record::{Link, Person, Thread};
 use crate::state::Threading;
@@ -244,7 +244,8 @@ impl Judge<'_> {
             actor: self.asked.actor.to_owned(),
             at: self.context.now,
             clock_time: self.context.now,
-            ..ThreadStateChanged::default()
+            person: self.state.person_of(thread.handle),
+            ..about(thread)
         }
     }
 

@@ -93,6 +93,15 @@ pub(crate) fn silent_at(workspace: &Workspace, now: Millis) -> Millis {
     if workspace.silence_ms == 0 { 0 } else { now.saturating_add(workspace.silence_ms) }
 }
 
+/// The facts of a thread that a change of it tells.
+pub(crate) fn about(record: &Thread) -> ThreadStateChanged {
+    ThreadStateChanged {
+        channel: record.channels.last().cloned().unwrap_or_default(),
+        private: record.conversation == 0,
+        ..ThreadStateChanged::default()
+    }
+}
+
 /// The hold of a thread ends.
 pub(crate) fn on_hold_over(thread: u64, record: &Thread, now: Millis) -> ThreadStateChanged {
     ThreadStateChanged {
@@ -102,7 +111,7 @@ pub(crate) fn on_hold_over(thread: u64, record: &Thread, now: Millis) -> ThreadS
         cause: Cause::HoldOver as i32,
         at: now,
         clock_time: record.hold_until,
-        ..ThreadStateChanged::default()
+        ..about(record)
     }
 }
 
@@ -116,7 +125,7 @@ pub(crate) fn on_silence(thread: u64, record: &Thread, now: Millis) -> ThreadSta
         disposition: Disposition::Silent as i32,
         at: now,
         clock_time: record.silent_at,
-        ..ThreadStateChanged::default()
+        ..about(record)
     }
 }
 

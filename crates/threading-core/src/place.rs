@@ -116,16 +116,21 @@ impl Arriving<'_> {
         let state_time = self.state_time();
         let mut change = None;
         let mut silent_at = 0;
+        let mut before = ThreadState::Unspecified;
         if let Some(thread) = thread {
             let mut life = linker.life(thread);
             let from = life.state;
+            before = from;
             let to = if self.outbound { life.on_reply(state_time) } else { life.on_customer_message(state_time) };
             if self.outbound && life.state == ThreadState::AwaitingCustomer {
                 silent_at = life::silent_at(self.policy, self.context.now);
             }
             change = to.map(|to| (thread, from, to));
         }
-        out.push(event(self.workspace, Body::MessagePlaced(Box::new(self.placed(source, found, &joined, silent_at)))));
+        let mut placed = self.placed(source, found, &joined, silent_at);
+        placed.root = thread.unwrap_or_default();
+        placed.state_before = before as i32;
+        out.push(event(self.workspace, Body::MessagePlaced(Box::new(placed))));
         if self.is_automatic() {
             let aside = MessageSetAside {
                 message: self.key.to_wire(),
@@ -147,7 +152,11 @@ impl Arriving<'_> {
                 silent_at,
                 quiet: self.received.quiet,
                 at: self.context.now,
+                channel: self.message.channel.clone(),
+                private: self.received.visibility == Visibility::Private as i32,
+                person: self.person(found.handle),
                 clock_time: self.received.clock_time,
+                followers: self.followers(),
                 ..ThreadStateChanged::default()
             };
             out.push(event(self.workspace, Body::ThreadStateChanged(changed)));
@@ -181,7 +190,15 @@ impl Arriving<'_> {
             clock_time: self.received.clock_time,
             reach: if self.outbound { None } else { self.received.reach },
             by_bot: self.received.by_bot,
+            root: 0,
+            state_before: 0,
         }
+    }
+
+    /// Of the customer.
+    fn followers(&self) -> u64 {
+        let reach = self.received.reach.filter(|_| !self.outbound);
+        reach.map_or(0, |reach| reach.followers)
     }
 
     fn is_automatic(&self) -> bool {
@@ -384,6 +401,7 @@ impl Arriving<'_> {
                     let dissolved = self.hanging_on(waiting).into_iter().map(|from| ThreadRelinked {
                         from,
                         because: self.key.to_wire(),
+                        heir: self.heir(from),
                         ..ThreadRelinked::default()
                     });
                     out.extend(dissolved.map(|relinked| event(self.workspace, Body::ThreadRelinked(relinked))));
@@ -401,6 +419,12 @@ impl Arriving<'_> {
                 linker.link(base, *answer, Cause::ReplyLink, out);
             }
         }
+    }
+
+    /// Who takes over when a base thread that gave a thread its number is dissolved; 0: nobody need.
+    fn heir(&self, base: u64) -> u64 {
+        let thread = self.state.find(base).filter(|(id, _)| id.0 == base);
+        thread.and_then(|(_, thread)| thread.bases.iter().copied().min()).unwrap_or_default()
     }
 
     /// A waiting thread, and those that waited for the answers in it: all hang on the same opening post.
