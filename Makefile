@@ -38,7 +38,7 @@ lint: setup ## checks formatting and lints
 	cargo clippy --workspace --all-targets -- -D warnings
 
 soak: setup ## runs the laws with many more cases
-	PROPTEST_CASES=100000 cargo test --release -p rejoinder-threading-core laws
+	PROPTEST_CASES=100000 cargo test --release -p rejoinder-threading-core -p rejoinder-sla-core laws
 
 clean: ## removes the build products, not the compiler cache
 	cargo clean

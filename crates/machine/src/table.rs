@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
 
-use rejoinder_model::{ConversationKey, HandleKey, LineKey, MessageKey, PersonId, ThreadId};
+use rejoinder_model::{AlarmId, ClockId, ConversationKey, HandleKey, LineKey, MessageKey, PersonId, ThreadId};
 use serde::{Serialize, de::DeserializeOwned};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
@@ -79,7 +79,10 @@ macro_rules! number_key {
     )+};
 }
 
-number_key!(MessageKey: u128, HandleKey: u128, ConversationKey: u128, LineKey: u128, ThreadId: u64, PersonId: u64);
+number_key!(
+    MessageKey: u128, HandleKey: u128, ConversationKey: u128, LineKey: u128, ThreadId: u64, PersonId: u64,
+    ClockId: u64, AlarmId: u64
+);
 
 impl TableKey for u64 {
     fn encode(&self, to: &mut Vec<u8>) {
