@@ -2,13 +2,15 @@
 //! column.
 
 mod accounts;
+mod calendars;
 mod duration;
 mod problem;
 mod reader;
+mod sla;
 mod threading;
 
 pub use problem::Problem;
-use rejoinder_wire::event::ThreadingPolicy;
+use rejoinder_wire::event::{SlaPolicy, ThreadingPolicy, sla_policy};
 
 use crate::problem::Problems;
 use crate::reader::File;
@@ -21,19 +23,28 @@ pub const MAX_BYTES: usize = 256 << 10;
 pub struct Policy {
     /// Accounts and windows.
     pub threading: ThreadingPolicy,
+    /// Targets and calendars; `None`: the built-in ones.
+    pub sla: Option<SlaPolicy>,
+    /// Calendars, for the targets that name them.
+    calendars: Vec<sla_policy::Calendar>,
 }
 
 impl Default for Policy {
     /// The built-in policy.
     fn default() -> Self {
-        Self { threading: threading::defaults() }
+        Self { threading: threading::defaults(), sla: None, calendars: Vec::new() }
     }
 }
 
 type Read = fn(&File<'_>, &mut Policy, &mut Problems);
 
-/// The files that are known, and who reads them.
-const FILES: [(&str, Read); 2] = [("accounts.toml", accounts::read), ("threading.toml", threading::read)];
+/// The files that are known, and who reads them: what others name comes first.
+const FILES: [(&str, Read); 4] = [
+    ("accounts.toml", accounts::read),
+    ("calendars.toml", calendars::read),
+    ("sla.toml", sla::read),
+    ("threading.toml", threading::read),
+];
 
 /// Reads the files of a policy.
 ///
@@ -47,16 +58,16 @@ pub fn check(files: &[(String, String)]) -> Result<Policy, Vec<Problem>> {
         problems.of_all(format!("the files have {size} bytes together, {MAX_BYTES} are allowed"));
         return Err(problems.into_vec());
     }
-    for (n, (name, text)) in files.iter().enumerate() {
+    for (n, (name, _)) in files.iter().enumerate() {
+        let names = FILES.map(|(name, _)| name);
         if files[..n].iter().any(|(other, _)| other == name) {
             problems.of_file(name, "it is given twice".into());
-            continue;
-        }
-        let Some((_, read)) = FILES.iter().find(|(known, _)| known == name) else {
-            let names = FILES.map(|(name, _)| name);
+        } else if !names.contains(&name.as_str()) {
             problems.of_file(name, format!("it is no policy file{}", reader::nearest(name, &names)));
-            continue;
-        };
+        }
+    }
+    for (known, read) in FILES {
+        let Some((name, text)) = files.iter().find(|(name, _)| name == known) else { continue };
         if let Some(file) = File::parse(name, text, &mut problems) {
             read(&file, &mut policy, &mut problems);
         }

@@ -1,6 +1,6 @@
 //! Reading TOML values of the wanted kinds, and saying where they are not.
 
-use toml_edit::{ImDocument, Item, Table};
+use toml_edit::{ImDocument, Item, Table, TableLike, Value};
 
 use crate::problem::Problems;
 
@@ -34,8 +34,8 @@ impl<'a> File<'a> {
     }
 
     /// Says which keys of a table are not known.
-    pub(crate) fn known_keys(&self, table: &Table, known: &[&str], problems: &mut Problems) {
-        for (name, item) in table {
+    pub(crate) fn known_keys(&self, table: &dyn TableLike, known: &[&str], problems: &mut Problems) {
+        for (name, item) in table.iter() {
             if !known.contains(&name) {
                 let span = table.key(name).and_then(toml_edit::Key::span).or_else(|| item.span());
                 let message = format!("there is no option {name:?}{}", nearest(name, known));
@@ -45,7 +45,7 @@ impl<'a> File<'a> {
     }
 
     /// The text of a key, where it is one.
-    pub(crate) fn string<'t>(&self, table: &'t Table, key: &str, problems: &mut Problems) -> Option<&'t str> {
+    pub(crate) fn string<'t>(&self, table: &'t dyn TableLike, key: &str, problems: &mut Problems) -> Option<&'t str> {
         let item = table.get(key)?;
         let text = item.as_str();
         if text.is_none() {
@@ -55,13 +55,39 @@ impl<'a> File<'a> {
     }
 
     /// The truth of a key, where it is one.
-    pub(crate) fn boolean(&self, table: &Table, key: &str, problems: &mut Problems) -> Option<bool> {
+    pub(crate) fn boolean(&self, table: &dyn TableLike, key: &str, problems: &mut Problems) -> Option<bool> {
         let item = table.get(key)?;
         let truth = item.as_bool();
         if truth.is_none() {
             self.problem(item, format!("{key} is true or false, and this is {}", kind(item)), problems);
         }
         truth
+    }
+
+    /// The texts of a list, where it is one, with where they stand.
+    pub(crate) fn strings<'t>(
+        &self,
+        table: &'t dyn TableLike,
+        key: &str,
+        problems: &mut Problems,
+    ) -> Vec<(&'t str, &'t Value)> {
+        let Some(item) = table.get(key) else { return Vec::new() };
+        let Some(list) = item.as_array() else {
+            self.problem(item, format!("{key} is a list of texts, like [\"…\"], and this is {}", kind(item)), problems);
+            return Vec::new();
+        };
+        let mut texts = Vec::new();
+        for value in list {
+            match value.as_str() {
+                Some(text) => texts.push((text, value)),
+                None => self.problem_of(value, format!("{key} has texts only, like \"…\""), problems),
+            }
+        }
+        texts
+    }
+
+    pub(crate) fn problem_of(&self, value: &Value, message: String, problems: &mut Problems) {
+        problems.at(self.name, self.text, value.span(), message);
     }
 }
 
