@@ -11,6 +11,9 @@ pub mod feed {
 pub mod ingest {
     tonic::include_proto!("rejoinder.ingest.v1");
 }
+pub mod sla {
+    tonic::include_proto!("rejoinder.sla.v1");
+}
 pub mod threading {
     tonic::include_proto!("rejoinder.threading.v1");
 }

@@ -61,7 +61,10 @@ impl<S: 'static> Lanes<S> {
     /// # Errors
     /// UNAVAILABLE while the lane has stopped, RESOURCE_EXHAUSTED when its queue is full.
     pub fn push(&self, job: Box<dyn Job<S>>) -> Result<(), Status> {
-        let partition = self.partition(job.workspace());
+        self.push_to(self.partition(job.workspace()), job)
+    }
+
+    fn push_to(&self, partition: u16, job: Box<dyn Job<S>>) -> Result<(), Status> {
         let service = self.service.name();
         let Some(lane) = self.lanes.get(usize::from(partition)) else {
             return Err(refuse::unavailable(format!("{service} of partition {partition} runs elsewhere"), 1_000));
@@ -95,6 +98,27 @@ impl<S: 'static> Lanes<S> {
         });
         self.push(Box::new(ask.not_before(not_before)))?;
         self.answer(answer).await
+    }
+
+    /// Asks the state of every partition here, for figures of the whole process. Those that cannot
+    /// answer now are left out.
+    pub async fn ask_all<R: Send + 'static>(&self, question: impl Fn(&S) -> R + Clone + Send + 'static) -> Vec<R> {
+        let mut answers = Vec::new();
+        for partition in 0..u16::try_from(self.lanes.len()).unwrap_or(u16::MAX) {
+            let (reply, answer) = oneshot::channel();
+            let ask = Ask::new(String::new(), question.clone(), |answer| {
+                // Who asked may be gone.
+                let _ = reply.send(answer);
+            });
+            if self.push_to(partition, Box::new(ask)).is_ok() {
+                answers.push(answer);
+            }
+        }
+        let mut all = Vec::new();
+        for answer in answers {
+            all.extend(answer.await.ok().flatten().map(|(answer, _)| answer));
+        }
+        all
     }
 
     /// Lets the lane decide, and waits until that is durable.

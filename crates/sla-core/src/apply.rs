@@ -11,7 +11,7 @@ use crate::decision::{self, start_rules};
 use crate::follow::{self, Threads, key};
 use crate::policy;
 use crate::record::{
-    Acknowledged, Alarm, Carried, Clock, Counts, Request, Review, SetAside, Status, Terms, Thread, Workspace,
+    Acknowledged, Alarm, Carried, Clock, Counts, LATE_MS, Request, Review, SetAside, Status, Terms, Thread, Workspace,
 };
 use crate::state::{DUE, REVIEW, SlaTimer, WARN};
 
@@ -22,6 +22,16 @@ pub(crate) fn apply(state: &mut SlaTimer, own: Own, event: &Event) {
     if let (Some(key), Some(body)) = (MessageKey::from_wire(&event.request), &event.body) {
         remember(state, key, event.decided_at, body);
     }
+    if let Some(Body::ClockBreached(breached)) = &event.body
+        && breached.figures.as_ref().is_some_and(|figures| !figures.retroactive)
+    {
+        let slot = LATE_MS.iter().position(|bound| breached.late_by_ms <= *bound).unwrap_or(LATE_MS.len());
+        upsert_workspace(state, &event.workspace, |workspace| workspace.late[slot] += 1);
+    }
+    apply_body(state, own, event);
+}
+
+fn apply_body(state: &mut SlaTimer, own: Own, event: &Event) {
     let workspace = event.workspace.as_str();
     let mut clock = |figures: &Option<ClockFigures>, change: &dyn Fn(&mut Clock)| {
         if let Some(figures) = figures {
@@ -186,23 +196,10 @@ fn count(state: &mut SlaTimer, workspace: &str, before: &Clock, after: &Clock) {
         return;
     }
     upsert_workspace(state, workspace, |workspace| {
-        workspace.counts.entry(before.rule.clone()).or_default().change(&was, false);
-        workspace.counts.entry(after.rule.clone()).or_default().change(&is, true);
+        workspace.counts.entry(before.rule.clone()).or_default().subtract(&was);
+        workspace.counts.entry(after.rule.clone()).or_default().add(&is);
         workspace.counts.remove("");
     });
-}
-
-impl Counts {
-    fn change(&mut self, by: &Self, up: bool) {
-        let change = |count: &mut u64, by: u64| {
-            *count = if up { *count + by } else { count.saturating_sub(by) };
-        };
-        change(&mut self.live, by.live);
-        change(&mut self.open_breaches, by.open_breaches);
-        change(&mut self.breached, by.breached);
-        change(&mut self.met, by.met);
-        change(&mut self.cancelled, by.cancelled);
-    }
 }
 
 fn upsert_workspace(state: &mut SlaTimer, name: &str, change: impl FnOnce(&mut Workspace)) {

@@ -17,7 +17,12 @@ pub struct Workspace {
     pub reopen_window_ms: Millis,
     /// Clocks by rule of the policy.
     pub counts: BTreeMap<String, Counts>,
+    /// Breaches by how late they were seen: within each of `LATE_MS`, and later.
+    pub late: [u64; 5],
 }
+
+/// Bounds of lateness, in milliseconds.
+pub const LATE_MS: [Millis; 4] = [100, 1_000, 10_000, 60_000];
 
 /// How clocks of one rule have fared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +37,26 @@ pub struct Counts {
     pub met: u64,
     /// Given up.
     pub cancelled: u64,
+}
+
+impl Counts {
+    /// Adds others to them.
+    pub fn add(&mut self, others: &Self) {
+        self.each(others, |count, by| count + by);
+    }
+
+    /// Takes others off them.
+    pub(crate) fn subtract(&mut self, others: &Self) {
+        self.each(others, u64::saturating_sub);
+    }
+
+    fn each(&mut self, by: &Self, change: impl Fn(u64, u64) -> u64) {
+        self.live = change(self.live, by.live);
+        self.open_breaches = change(self.open_breaches, by.open_breaches);
+        self.breached = change(self.breached, by.breached);
+        self.met = change(self.met, by.met);
+        self.cancelled = change(self.cancelled, by.cancelled);
+    }
 }
 
 impl Default for Workspace {
@@ -49,7 +74,13 @@ impl Default for Workspace {
             ],
             ..Rule::default()
         };
-        Self { policy_version: 0, rules: vec![built_in], reopen_window_ms: 7 * DAY_MS, counts: BTreeMap::new() }
+        Self {
+            policy_version: 0,
+            rules: vec![built_in],
+            reopen_window_ms: 7 * DAY_MS,
+            counts: BTreeMap::new(),
+            late: [0; 5],
+        }
     }
 }
 
