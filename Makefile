@@ -14,8 +14,11 @@ ifeq ($(origin CXX),default)
 CXX := ccache g++
 endif
 
+# Where rustup puts cargo, for shells that have not been told yet.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test lint soak clean
+.PHONY: help setup build demo bench test lint golden soak clean
 
 help: ## shows this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -29,6 +32,10 @@ build: setup ## builds the released binary
 demo: build ## watches messages become threads: make demo ARGS="--for 20s"
 	@$(CARGO_TARGET_DIR)/release/rejoinder demo $(ARGS)
 
+bench: setup ## measures beside the machine's limits: make bench ARGS="--quick"
+	cargo build --release -p rejoinder -p rejoinder-benches
+	@$(CARGO_TARGET_DIR)/release/rejoinder-bench $(ARGS)
+
 test: setup ## runs all tests
 	cargo build --workspace --all-targets
 	cargo test --workspace
@@ -37,8 +44,14 @@ lint: setup ## checks formatting and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-soak: setup ## runs the laws with many more cases
+golden: setup ## rewrites the generated parts of docs/reference, for review
+	cargo build --workspace --all-targets
+	REJOINDER_GOLDEN=1 cargo test --workspace --test reference --bin rejoinder -- listed lists code
+
+soak: setup ## runs what CI runs in short for long: laws, model checks, simulation
 	PROPTEST_CASES=100000 cargo test --release -p rejoinder-threading-core -p rejoinder-sla-core laws
+	REJOINDER_MODEL_DEPTH=1 cargo test --release -p rejoinder-event-log --test ownership --test firing -- --test-threads 1
+	REJOINDER_SIMULATION_SEEDS=10000 cargo test --release -p rejoinder-integration-tests --test simulation -- --nocapture
 
 clean: ## removes the build products, not the compiler cache
 	cargo clean

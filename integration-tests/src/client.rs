@@ -2,7 +2,8 @@
 //! server, so that a kill takes nothing of it.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rejoinder_api::ingest::publish_result::Outcome;
 use rejoinder_api::ingest::{Author, Interaction, PublishRequest, Visibility};
@@ -18,6 +19,62 @@ pub struct History {
     pub messages: BTreeMap<String, Option<String>>,
     /// What the server said that must not be.
     pub broken: Vec<String>,
+}
+
+impl History {
+    /// How many messages were acknowledged.
+    #[must_use]
+    pub fn acknowledged(&self) -> usize {
+        self.messages.values().flatten().count()
+    }
+}
+
+fn lock(history: &Mutex<History>) -> MutexGuard<'_, History> {
+    history.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A client that outlives its servers.
+pub struct Client {
+    history: Arc<Mutex<History>>,
+    next: u64,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
+        Self { history: Arc::default(), next: 0, runtime }
+    }
+}
+
+impl Client {
+    /// What it knows.
+    pub fn history(&self) -> MutexGuard<'_, History> {
+        lock(&self.history)
+    }
+
+    /// Loads a server as fast as it takes it, and kills it after `life`.
+    ///
+    /// # Panics
+    /// When the server was gone before.
+    pub fn load_and_kill(&mut self, server: Server, life: Duration, seed: u64) {
+        let pid = server.pid().to_string();
+        self.next = self.runtime.block_on(async {
+            // Whatever runs after this kills the server; the sender ends when it is gone.
+            let sending = send_until_gone(&server, &self.history, seed, self.next);
+            let killing = async {
+                tokio::time::sleep(life).await;
+                assert!(std::process::Command::new("kill").args(["-KILL", &pid]).status().is_ok_and(|it| it.success()));
+            };
+            tokio::join!(sending, killing).0
+        });
+        server.kill();
+    }
+
+    /// Loads a server until it is gone by itself.
+    pub fn load_until_gone(&mut self, server: &Server, seed: u64) {
+        self.next = self.runtime.block_on(send_until_gone(server, &self.history, seed, self.next));
+    }
 }
 
 /// Numbers that look random and are the same for the same seed.
@@ -53,7 +110,7 @@ pub fn message(number: u64) -> Interaction {
 
 /// Sends batches until the server is gone: new messages, some of unknown outcome again, and some that
 /// were acknowledged. Returns the number of the next new message.
-pub async fn send_until_gone(server: &Server, history: &Arc<Mutex<History>>, seed: u64, mut next: u64) -> u64 {
+async fn send_until_gone(server: &Server, history: &Arc<Mutex<History>>, seed: u64, mut next: u64) -> u64 {
     let mut random = Random(seed);
     let mut client = server.ingest().await;
     let (to, from) = mpsc::channel::<PublishRequest>(8);
@@ -64,7 +121,7 @@ pub async fn send_until_gone(server: &Server, history: &Arc<Mutex<History>>, see
     let reading = tokio::spawn(async move {
         while let Some(ids) = sent_from.recv().await {
             let Ok(Some(answer)) = answers.message().await else { return };
-            let mut history = noted.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut history = lock(&noted);
             if answer.shed.is_some() {
                 continue;
             }
@@ -100,7 +157,7 @@ pub async fn send_until_gone(server: &Server, history: &Arc<Mutex<History>>, see
         let interactions: Vec<Interaction> = numbers.into_iter().map(message).collect();
         let ids: Vec<String> = interactions.iter().map(|interaction| interaction.external_id.clone()).collect();
         {
-            let mut history = history.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut history = lock(history);
             for id in &ids {
                 history.messages.entry(id.clone()).or_default();
             }

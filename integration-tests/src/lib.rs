@@ -1,7 +1,10 @@
-//! What black-box tests need: the binary, the corpora, groupings to compare.
+//! What black-box tests need: the binary, the corpora, groupings to compare; and a simulated world.
 
+pub mod auditor;
 pub mod client;
+pub mod golden;
 pub mod server;
+pub mod simulation;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -30,10 +33,28 @@ pub fn corpora() -> Option<PathBuf> {
     None
 }
 
+/// A command of the binary that does not see what the tests themselves are told by the environment.
+#[must_use]
+pub fn command() -> Command {
+    let mut command = Command::new(binary());
+    let ours =
+        std::env::vars_os().map(|(name, _)| name).filter(|name| name.to_string_lossy().starts_with("REJOINDER_"));
+    ours.for_each(|name| {
+        command.env_remove(name);
+    });
+    command
+}
+
 /// Runs the binary.
 #[must_use]
 pub fn run(args: &[&str]) -> Output {
-    Command::new(binary()).args(args).output().expect("the binary starts")
+    command().args(args).output().expect("the binary starts")
+}
+
+/// A number that the environment gives, or a default.
+#[must_use]
+pub fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|number| number.parse().ok()).unwrap_or(default)
 }
 
 /// Runs the binary, which must succeed, and returns what it wrote to stdout.
@@ -69,6 +90,62 @@ pub fn partition<'a>(labelled: impl Iterator<Item = (&'a str, String)>) -> BTree
     sets.into_values().collect()
 }
 
+/// The messages of an export as sets, by a column.
+#[must_use]
+pub fn grouping<'a>(export: &'a str, column: &str) -> BTreeSet<BTreeSet<&'a str>> {
+    partition(rows(export).into_iter().map(|row| (row["external_id"], row[column].to_owned())))
+}
+
+/// Panics where two exports group their messages differently.
+///
+/// # Panics
+/// With a message whose set differs.
+pub fn assert_same_grouping(one: &str, other: &str) {
+    for column in ["conversation_id", "thread_id", "person_id", "burst_id"] {
+        let (one, other) = (grouping(one, column), grouping(other, column));
+        assert_eq!(one.len(), other.len(), "as many by {column}");
+        let differs = one.difference(&other).next();
+        assert!(differs.is_none(), "the other one has not this set by {column}: {differs:?}");
+    }
+}
+
+/// The messages of an mbox, each with its `From ` line.
+#[must_use]
+pub fn mbox_messages(mbox: &[u8]) -> Vec<&[u8]> {
+    let begins = |line: &[u8]| {
+        let text = String::from_utf8_lossy(line);
+        let words: Vec<&str> = text.split_ascii_whitespace().collect();
+        let day = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].iter().any(|day| words.contains(day));
+        words.first() == Some(&"From") && day && words.iter().any(|word| word.matches(':').count() == 2)
+    };
+    let (mut starts, mut at, mut blank) = (Vec::new(), 0, true);
+    for line in mbox.split_inclusive(|byte| *byte == b'\n') {
+        if blank && begins(line) {
+            starts.push(at);
+        }
+        blank = line.iter().all(u8::is_ascii_whitespace);
+        at += line.len();
+    }
+    let ends = starts.iter().copied().skip(1).chain([mbox.len()]);
+    starts.iter().zip(ends).map(|(start, end)| &mbox[*start..end]).collect()
+}
+
+/// The files of a tar that is compressed, by name.
+#[must_use]
+pub fn members(path: &Path) -> Vec<(String, Vec<u8>)> {
+    let bytes = decompressed(path);
+    let mut archive = tar::Archive::new(&bytes[..]);
+    let mut members = Vec::new();
+    for entry in archive.entries().expect("a tar") {
+        let mut entry = entry.expect("an entry");
+        let name = entry.path().expect("a name").display().to_string();
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut entry, &mut bytes).expect("readable");
+        members.push((name, bytes));
+    }
+    members
+}
+
 /// A replay of files in a directory of its own.
 pub struct Replay {
     dir: tempfile::TempDir,
@@ -99,7 +176,7 @@ impl Replay {
     /// The messages as sets, by a column of the export.
     #[must_use]
     pub fn grouping(&self, column: &str) -> BTreeSet<BTreeSet<&str>> {
-        partition(rows(&self.export).into_iter().map(|row| (row["external_id"], row[column].to_owned())))
+        grouping(&self.export, column)
     }
 
     /// The digest of its log.

@@ -233,6 +233,71 @@ async fn persons_are_linked_and_parted_and_conversations_have_many() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn all_messages_are_listed_also_those_in_no_thread_by_a_server_and_by_a_stopped_directory() {
+    let mut world = World::new().await;
+    let delete = Interaction { deleted: true, ..said("1", "acme", 5, "") };
+    world
+        .publish(vec![
+            said("1", "acme", 0, "Our own news"),
+            reply("1", said("2", "ann", 1, "Nice")),
+            said("3", "bob", 2, "Where is it?"),
+            delete,
+        ])
+        .await;
+    let mut listed = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = ListMessagesRequest { page_size: 2, page_token, ..ListMessagesRequest::default() };
+        let page = world.threads.list_messages(request).await.unwrap().into_inner();
+        listed.extend(page.messages);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    let ids: Vec<&str> = listed.iter().map(|message| message.external_id.as_str()).collect();
+    assert_eq!(ids, ["1", "2", "3"], "in the order of acceptance");
+    assert_eq!((listed[0].thread_id.as_str(), listed[0].text.as_str(), listed[0].deleted), ("", "", true));
+    assert_eq!(listed[0].conversation_id, listed[1].conversation_id);
+    let (thread, person) = (listed[1].thread_id.clone(), listed[1].person_id.clone());
+    let endpoint = world.server.endpoint.clone();
+    let ask = |source: [&str; 2]| {
+        let ask =
+            |args: &[&str]| rejoinder_integration_tests::data(&[args, &source[..], &["--output", "tsv"]].concat());
+        [
+            ask(&["threads", "export"]),
+            ask(&["threads", "list"]),
+            ask(&["threads", "show", &thread]),
+            ask(&["persons", "show", &person]),
+            ask(&["persons", "timeline", &person]),
+            ask(&["quarantine", "list"]),
+        ]
+    };
+    let by_server = tokio::task::block_in_place(|| ask(["--endpoint", &endpoint]));
+    let World { server, dir, .. } = world;
+    assert!(server.stop().contains("stopping"));
+    let data_dir = dir.path().join("data");
+    assert_eq!(by_server, ask(["--data-dir", data_dir.to_str().unwrap()]), "one way to ask, one answer");
+    assert!(by_server[0].lines().count() == 4 && by_server[2].contains("Nice") && by_server[3].contains("Name of ann"));
+}
+
+#[test]
+fn what_operators_look_at_can_be_moved_to_an_address_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let server = Server::start(&dir.path().join("data"), &[("REJOINDER_ADMIN_ADDR".into(), free.clone())]);
+    let status = |address: &str, path: &str| {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        std::io::Write::write_all(&mut stream, format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).unwrap();
+        std::io::read_to_string(stream).unwrap()
+    };
+    assert!(status(&free, "/readyz").starts_with("HTTP/1.0 200"));
+    assert!(status(&free, "/metrics").contains("rejoinder_lane_live"));
+    assert!(status(&server.http, "/metrics").starts_with("HTTP/1.0 404"));
+    assert!(server.stop().contains("stopping"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_watcher_sees_each_change_once_and_goes_on_where_it_was() {
     let mut world = World::new().await;
     let request = WatchThreadsRequest::default();

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-use rejoinder_integration_tests::{Replay, corpora, data, decompressed, partition, rows, shuffle};
+use rejoinder_integration_tests::{
+    Replay, assert_same_grouping, corpora, data, decompressed, mbox_messages, members, number, partition, rows, shuffle,
+};
 use serde_json::{Value, json};
 
 fn truth(path: &Path) -> String {
@@ -64,13 +66,31 @@ fn counts(replay: &Replay) -> [usize; 4] {
 }
 
 #[test]
-fn twcs_head_groups_as_the_source_says() {
+fn twcs_head_groups_as_the_source_says_in_any_order() {
     let Some(corpora) = corpora() else { return };
     let truth = truth(&corpora.join("twcs/truth-head.tsv.zst"));
     let replay = Replay::of(&corpora.join("twcs/head.csv.zst"), "twcs", &[]);
     assert_conversations(&replay, &truth);
     assert_threads(&replay, &truth);
     assert_eq!(counts(&replay), [961, 958, 1538, 14]);
+    let csv = decompressed(&corpora.join("twcs/head.csv.zst"));
+    let (header, mut records) = csv_records(&csv);
+    assert!(records.len() > 2_000, "{}", records.len());
+    assert_any_order(&replay, "twcs", &mut records, header);
+}
+
+/// The header of a CSV file and its records, as they stand: a record may have line feeds in quotes.
+fn csv_records(csv: &[u8]) -> (&[u8], Vec<&[u8]>) {
+    let (mut records, mut start, mut quoted) = (Vec::new(), 0, false);
+    for (at, byte) in csv.iter().enumerate() {
+        quoted ^= *byte == b'"';
+        if *byte == b'\n' && !quoted {
+            records.push(&csv[start..at]);
+            start = at + 1;
+        }
+    }
+    let header = records.remove(0);
+    (&csv[..=header.len()], records)
 }
 
 #[test]
@@ -89,7 +109,7 @@ fn twcs_tail_groups_as_the_source_says_in_any_order() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let shuffled = dir.path().join("shuffled.json");
     std::fs::write(&shuffled, whole.to_string()).expect("written");
-    assert_same_grouping(&replay, &Replay::of(&shuffled, "twcs", &["--order", "file"]));
+    assert_same_grouping(&replay.export, &Replay::of(&shuffled, "twcs", &["--order", "file"]).export);
 }
 
 /// Sends a third of the records a second time, and all of them in another order.
@@ -99,10 +119,15 @@ fn twice_a_third<T: Clone>(records: &mut Vec<T>) {
     shuffle(records, 7);
 }
 
-fn assert_same_grouping(one: &Replay, other: &Replay) {
-    for column in ["conversation_id", "thread_id", "person_id", "burst_id"] {
-        assert!(one.grouping(column) == other.grouping(column), "the same {column} in any order");
-    }
+/// Replays shuffled records, a third of them twice, as the file has them: the grouping is the same.
+fn assert_any_order(replay: &Replay, format: &str, records: &mut Vec<impl AsRef<[u8]> + Clone>, header: &[u8]) {
+    twice_a_third(records);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let shuffled = dir.path().join("shuffled");
+    let records: Vec<u8> = records.iter().flat_map(|record| record.as_ref().iter().copied().chain(*b"\n")).collect();
+    std::fs::write(&shuffled, [header, &records].concat()).expect("written");
+    let other = Replay::of(&shuffled, format, &["--order", "file"]);
+    assert_same_grouping(&replay.export, &other.export);
 }
 
 #[test]
@@ -131,11 +156,7 @@ fn native_tweets_group_as_the_source_says_in_any_order() {
             lines.push(value.to_string());
         }
     }
-    twice_a_third(&mut lines);
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let shuffled = dir.path().join("shuffled.json");
-    std::fs::write(&shuffled, lines.join("\n")).expect("written");
-    assert_same_grouping(&replay, &Replay::of(&shuffled, "x-api", &["--order", "file"]));
+    assert_any_order(&replay, "x-api", &mut lines, b"");
 }
 
 #[test]
@@ -146,15 +167,11 @@ fn reddit_groups_as_the_source_says_in_any_order() {
     assert_conversations(&replay, &truth(&corpora.join("reddit/truth.tsv.zst")));
     let text = String::from_utf8(decompressed(&file)).expect("UTF-8");
     let mut lines: Vec<&str> = text.lines().collect();
-    twice_a_third(&mut lines);
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let shuffled = dir.path().join("shuffled.jsonl");
-    std::fs::write(&shuffled, lines.join("\n")).expect("written");
-    assert_same_grouping(&replay, &Replay::of(&shuffled, "reddit", &["--order", "file"]));
+    assert_any_order(&replay, "reddit", &mut lines, b"");
 }
 
 #[test]
-fn ibm_cdp_groups_as_the_source_says() {
+fn ibm_cdp_groups_as_the_source_says_in_any_order() {
     let Some(corpora) = corpora() else { return };
     let dialogs: Value =
         serde_json::from_slice(&decompressed(&corpora.join("ibm-cdp/conversations.json.zst"))).expect("JSON");
@@ -191,15 +208,24 @@ fn ibm_cdp_groups_as_the_source_says() {
     let replay = Replay::of(&file, "jsonl", &[]);
     assert_conversations(&replay, &truth);
     assert_threads(&replay, &truth);
+    assert_any_order(&replay, "jsonl", &mut lines, b"");
 }
 
 #[test]
-fn no_mail_conversation_is_split_and_none_joined_without_a_name() {
+fn no_mail_conversation_is_split_and_none_joined_without_a_name_in_any_order() {
     let Some(corpora) = corpora() else { return };
-    for (list, messages) in [("r-sig-mac-2018-2022", 2006), ("r-help-2019-2020", 8772)] {
+    let mut lists = vec![("r-sig-mac-2018-2022", 2006), ("r-help-2019-2020", 8772)];
+    if number("REJOINDER_SOAK", 0) > 0 {
+        lists.push(("r-help-2002-2004", 45_749));
+    }
+    for (list, messages) in lists {
         let truth = truth(&corpora.join(format!("email/truth-{list}.tsv.zst")));
         let replay = Replay::of(&corpora.join(format!("email/{list}.tar.zst")), "email", &[]);
         assert_mail(&replay, &truth, messages, &decompressed(&corpora.join(format!("email/{list}.tar.zst"))));
+        let members = members(&corpora.join(format!("email/{list}.tar.zst")));
+        let mut mails: Vec<&[u8]> = members.iter().flat_map(|(_, mbox)| mbox_messages(mbox)).collect();
+        assert!(mails.len() >= messages, "{}", mails.len());
+        assert_any_order(&replay, "email", &mut mails, b"");
     }
 }
 

@@ -130,8 +130,18 @@ pub(crate) const NO_TIME: Millis = Millis::MIN;
 fn check(record: &Record) -> Result<(), Malformed> {
     let interaction = &record.interaction;
     let wrong = |what: String| Err(Malformed::at(format!("record {}", record.line), what));
-    let mut ids = vec![("external_id", &interaction.external_id), ("account", &interaction.account)];
+    let required = [
+        ("channel", &interaction.channel),
+        ("account", &interaction.account),
+        ("external_id", &interaction.external_id),
+    ];
+    if let Some((field, _)) = required.iter().find(|(_, id)| id.is_empty()) {
+        return wrong(format!("{field} is missing"));
+    }
+    let mut ids = required.to_vec();
     ids.extend(interaction.parents.iter().map(|id| ("reply_to", id)));
+    ids.extend(interaction.recipients.iter().map(|id| ("to", id)));
+    ids.extend(interaction.edit_of.iter().map(|id| ("edit_of", id)));
     ids.extend(interaction.conversation.iter().map(|id| ("conversation", id)));
     ids.extend(interaction.author.iter().map(|author| ("author.id", &author.id)));
     for (field, id) in ids {
@@ -141,9 +151,6 @@ fn check(record: &Record) -> Result<(), Malformed> {
         if id.chars().any(char::is_control) {
             return wrong(format!("{field} has control characters"));
         }
-    }
-    if interaction.external_id.is_empty() {
-        return wrong("external_id is missing".into());
     }
     if interaction.text.len() > MAX_TEXT_BYTES {
         return wrong(format!("text has {} bytes, {MAX_TEXT_BYTES} are allowed", interaction.text.len()));

@@ -51,10 +51,10 @@ impl OpenError {
     pub(crate) fn from_rocksdb(dir: &std::path::Path, error: &rocksdb::Error) -> Self {
         let dir = dir.to_owned();
         let text = error.to_string();
-        if text.contains("lock file") || text.contains("LOCK") || text.contains("lock hold by") {
-            return Self::InUse { dir };
-        }
         match error.kind() {
+            rocksdb::ErrorKind::IOError if text.contains("While lock file") || text.contains("lock hold by") => {
+                Self::InUse { dir }
+            }
             rocksdb::ErrorKind::IOError => Self::Storage { dir, source: std::io::Error::other(text) },
             _ => Self::Damaged { dir, what: text },
         }

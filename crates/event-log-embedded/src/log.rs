@@ -1,5 +1,6 @@
 //! Opening, appending, reading, verifying.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -58,6 +59,8 @@ pub(crate) struct Shared {
     watchers: RwLock<Vec<Watcher>>,
     high_water: Mutex<Option<HighWater>>,
     stopped: OnceLock<String>,
+    /// Held as long as the log is open for writing.
+    lock: OnceLock<File>,
 }
 
 /// The event log in a directory.
@@ -83,11 +86,16 @@ impl EmbeddedLog {
     pub fn open(dir: &Path, options: Options) -> Result<Arc<Self>, OpenError> {
         let storage = |source| OpenError::Storage { dir: dir.to_owned(), source };
         std::fs::create_dir_all(dir).map_err(storage)?;
+        let held = take(dir)?;
         let marked = high_water::read(&dir.join("high-water"), options.partitions).map_err(storage)?;
         let db_dir = dir.join("db");
         if marked.is_some() && !db_dir.join("CURRENT").exists() {
             let what = format!("{} has no database, but a high-water mark stands beside it", db_dir.display());
             return Err(OpenError::Damaged { dir: dir.to_owned(), what });
+        }
+        if db_dir.join("CURRENT").exists() {
+            // RocksDB tidies up when it opens for writing. What is damaged must stay as it is.
+            Self::look(dir, marked.as_deref())?;
         }
         let db = store::open(&db_dir)?;
         let meta = match store::read_meta(&db, dir)? {
@@ -108,7 +116,12 @@ impl EmbeddedLog {
             return Err(OpenError::Partitions { dir: dir.to_owned(), found, wanted });
         }
         let shared = Shared::new(dir, db, meta, options)?;
+        let _ = shared.lock.set(held);
         shared.compare(marked.as_deref())?;
+        if marked.is_none() && shared.ends().iter().any(|end| *end > 0) {
+            let dir = dir.display();
+            tracing::error!(%dir, "the event log has no high-water mark: that it ends where it did cannot be proved");
+        }
         let failing = Arc::downgrade(&shared);
         let on_failure = move |what| {
             if let Some(shared) = failing.upgrade() {
@@ -139,6 +152,15 @@ impl EmbeddedLog {
         shared.compare(marked.as_deref())?;
         shared.queue.close();
         Ok(Arc::new(Self { shared, appender: Mutex::new(None) }))
+    }
+
+    /// Opens a log for reading and compares it with its mark.
+    fn look(dir: &Path, marked: Option<&[u64]>) -> Result<(), OpenError> {
+        let db = store::open_read_only(&dir.join("db"))?;
+        match store::read_meta(&db, dir)? {
+            Some(meta) => Shared::new(dir, db, meta, Options::default())?.compare(marked),
+            None => Ok(()),
+        }
     }
 
     /// Why the log has stopped, if it has: no write can be promised any more, the process must end.
@@ -208,6 +230,17 @@ impl Drop for EmbeddedLog {
     }
 }
 
+/// Takes the directory for this process; it is let go when the file is closed.
+fn take(dir: &Path) -> Result<File, OpenError> {
+    let storage = |source| OpenError::Storage { dir: dir.to_owned(), source };
+    let file = File::options().create(true).truncate(false).write(true).open(dir.join("in-use")).map_err(storage)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { dir: dir.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(storage(source)),
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -226,6 +259,7 @@ impl Shared {
             watchers: RwLock::default(),
             high_water: Mutex::default(),
             stopped: OnceLock::new(),
+            lock: OnceLock::new(),
         }))
     }
 

@@ -4,6 +4,7 @@
 //! State is the fold of a service's own events. `decide` reads it and returns events or a refusal;
 //! `apply` changes it, never refuses and reads nothing but the event.
 
+mod filter;
 mod kernel;
 mod table;
 mod timers;

@@ -13,11 +13,19 @@ use rejoinder_model::{AlarmId, ClockId, ConversationKey, HandleKey, LineKey, Mes
 use serde::{Serialize, de::DeserializeOwned};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use crate::filter::Filter;
+
 /// The version of the digest: changes when stored forms or its rule change.
 pub const DIGEST_VERSION: u32 = 1;
 
 /// Bytes that an entry takes in memory besides its value.
 const ENTRY_OVERHEAD: usize = 96;
+
+/// How many stored entries are looked at together at least: those that are gone may come first.
+const SCANNED_AT_LEAST: usize = 64;
+
+/// How many stored keys are learnt with each flush, after a restart.
+const SCANNED_A_FLUSH: usize = 20_000;
 
 /// Keys and values as stored.
 pub type StoredEntries = Vec<(Vec<u8>, Vec<u8>)>;
@@ -209,6 +217,10 @@ pub struct Table<K, V> {
     flushing: Vec<K>,
     digest: u128,
     bytes: usize,
+    /// Keys that may be stored and are not in memory: who asks for a new key must not ask the disk.
+    stored: Filter,
+    /// Stored keys from here on are not in the filter yet; `None`: all are.
+    unscanned: Option<Vec<u8>>,
     backing: Arc<dyn Backing>,
 }
 
@@ -216,7 +228,18 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
     /// The table of number `id` in front of a store.
     #[must_use]
     pub fn new(id: u8, backing: Arc<dyn Backing>) -> Self {
-        Self { id, slots: RefCell::default(), dirty: Vec::new(), flushing: Vec::new(), digest: 0, bytes: 0, backing }
+        let empty = backing.scan(id, &[], 1).is_ok_and(|stored| stored.is_empty());
+        Self {
+            id,
+            slots: RefCell::default(),
+            dirty: Vec::new(),
+            flushing: Vec::new(),
+            digest: 0,
+            bytes: 0,
+            stored: Filter::default(),
+            unscanned: (!empty).then(Vec::new),
+            backing,
+        }
     }
 
     /// The value of a key.
@@ -269,15 +292,16 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
         from.encode(&mut start);
         // Stored entries that memory says are gone or changed are passed over, so ask until enough.
         let mut complete_to: Option<K> = None;
+        let chunk = limit.max(SCANNED_AT_LEAST);
         loop {
-            let stored = match self.backing.scan(self.id, &start, limit.max(1)) {
+            let stored = match self.backing.scan(self.id, &start, chunk) {
                 Ok(stored) => stored,
                 Err(what) => {
                     self.backing.failed(what);
                     return Vec::new();
                 }
             };
-            let full = stored.len() >= limit.max(1);
+            let full = stored.len() >= chunk;
             let mut last = None;
             for (bytes, _) in stored {
                 let Some(key) = K::decode(&bytes) else {
@@ -286,14 +310,14 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
                 };
                 if let Some(value) = self.get(&key) {
                     page.insert(key.clone(), value);
+                    if page.len() >= limit {
+                        complete_to = Some(key);
+                        break;
+                    }
                 }
-                last = Some((bytes, key));
+                last = Some(bytes);
             }
-            let Some((mut bytes, key)) = last.filter(|_| full) else { break };
-            if page.len() >= limit {
-                complete_to = Some(key);
-                break;
-            }
+            let Some(mut bytes) = last.filter(|_| full && complete_to.is_none()) else { break };
             bytes.push(0);
             start = bytes;
         }
@@ -330,6 +354,9 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
     fn load(&self, key: &K) -> Option<Slot<V>> {
         let mut bytes = Vec::with_capacity(24);
         key.encode(&mut bytes);
+        if self.unscanned.is_none() && !self.stored.may_have(&bytes) {
+            return None;
+        }
         let stored = match self.backing.get(self.id, &bytes) {
             Ok(stored) => stored?,
             Err(what) => {
@@ -348,6 +375,25 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
             phase: Phase::Clean,
             used: true,
         })
+    }
+}
+
+impl<K, V> Table<K, V> {
+    /// Learns some more of the keys that were stored before this process started.
+    fn scan_on(&mut self) {
+        let Some(from) = self.unscanned.take() else { return };
+        match self.backing.scan(self.id, &from, SCANNED_A_FLUSH) {
+            Ok(found) => {
+                found.iter().for_each(|(key, _)| self.stored.add(key));
+                let full = found.len() == SCANNED_A_FLUSH;
+                let last = found.into_iter().next_back().filter(|_| full);
+                self.unscanned = last.map(|(mut key, _)| {
+                    key.push(0);
+                    key
+                });
+            }
+            Err(what) => self.backing.failed(what),
+        }
     }
 }
 
@@ -404,6 +450,7 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> TableOps for Table<K,
                 slot.phase = Phase::Clean;
             }
         }
+        self.scan_on();
     }
 
     fn digest(&self) -> u128 {
@@ -417,15 +464,19 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> TableOps for Table<K,
     fn memory(&self) -> usize {
         // A value in memory takes about three times its stored form.
         let slots = self.slots.borrow();
-        slots.len() * (ENTRY_OVERHEAD + size_of::<K>() + size_of::<V>()) + 2 * self.bytes
+        slots.len() * (ENTRY_OVERHEAD + size_of::<K>() + size_of::<V>()) + 2 * self.bytes + self.stored.bytes()
     }
 
     fn evict(&mut self) {
         let mut bytes = self.bytes;
-        self.slots.get_mut().retain(|_, slot| {
+        let (stored, mut encoded) = (&mut self.stored, Vec::with_capacity(24));
+        self.slots.get_mut().retain(|key, slot| {
             let keep = slot.phase != Phase::Clean || std::mem::take(&mut slot.used);
             if !keep {
                 bytes = bytes.saturating_sub(slot.bytes as usize);
+                encoded.clear();
+                key.encode(&mut encoded);
+                stored.add(&encoded);
             }
             keep
         });

@@ -43,19 +43,35 @@ impl TableKey for TimerKey {
     }
 }
 
+/// No key is before this one.
+const FIRST: TimerKey = TimerKey { due: Millis::MIN, entity: 0, kind: 0 };
+
 /// The timers of a state. The value of each is the own_seq of the event that armed it.
 pub struct Timers {
     table: Table<TimerKey, u64>,
     near: BTreeSet<TimerKey>,
     /// Every timer due before this is in `near`.
     near_to: Millis,
+    /// The first of those that are not, as far as is known.
+    far: Far,
+}
+
+/// Where the timers that are not near begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Far {
+    /// There is none.
+    Nowhere,
+    /// With this one.
+    With(TimerKey),
+    /// Not before this key: a search goes on from there, and never again over those that are gone.
+    NotBefore(TimerKey),
 }
 
 impl Timers {
     /// The timers of table `id` in front of a store.
     #[must_use]
     pub fn new(id: u8, backing: Arc<dyn Backing>) -> Self {
-        Self { table: Table::new(id, backing), near: BTreeSet::new(), near_to: Millis::MIN }
+        Self { table: Table::new(id, backing), near: BTreeSet::new(), near_to: Millis::MIN, far: Far::NotBefore(FIRST) }
     }
 
     /// Arms a timer by the event `own_seq`.
@@ -63,13 +79,22 @@ impl Timers {
         self.table.put(key, own_seq);
         if key.due < self.near_to {
             self.near.insert(key);
+            return;
         }
+        self.far = match self.far {
+            Far::Nowhere => Far::With(key),
+            Far::With(first) => Far::With(first.min(key)),
+            Far::NotBefore(from) => Far::NotBefore(from.min(key)),
+        };
     }
 
     /// Removes a timer, if it is armed.
     pub fn disarm(&mut self, key: &TimerKey) {
         self.table.remove(key);
         self.near.remove(key);
+        if self.far == Far::With(*key) {
+            self.far = Far::NotBefore(*key);
+        }
     }
 
     /// The due time of the earliest timer.
@@ -78,8 +103,14 @@ impl Timers {
         if let Some(first) = self.near.first() {
             return Some(first.due);
         }
-        let from = TimerKey { due: self.near_to, entity: 0, kind: 0 };
-        self.table.page(&from, 1).first().map(|(key, _)| key.due)
+        if let Far::NotBefore(from) = self.far {
+            let from = from.max(TimerKey { due: self.near_to, entity: 0, kind: 0 });
+            self.far = self.table.page(&from, 1).first().map_or(Far::Nowhere, |(key, _)| Far::With(*key));
+        }
+        match self.far {
+            Far::With(first) => Some(first.due),
+            Far::Nowhere | Far::NotBefore(_) => None,
+        }
     }
 
     /// The first timers due at or before `time` that were armed by an event before `own_seq_end`,
@@ -99,12 +130,21 @@ impl Timers {
         }
         let to = time.saturating_add(NEAR_MS);
         let mut from = TimerKey { due: self.near_to, entity: 0, kind: 0 };
+        match self.far {
+            Far::Nowhere => {
+                self.near_to = to;
+                return;
+            }
+            Far::With(first) | Far::NotBefore(first) => from = from.max(first),
+        }
+        self.far = Far::Nowhere;
         loop {
             let page = self.table.page(&from, PAGE);
             let full = page.len() == PAGE;
             for (key, _) in page {
                 if key.due >= to {
                     self.near_to = to;
+                    self.far = Far::With(key);
                     return;
                 }
                 self.near.insert(key);
@@ -138,6 +178,35 @@ mod tests {
             let (a, b) = (key(a), key(b));
             prop_assert_eq!(a.cmp(&b), bytes(a).cmp(&bytes(b)));
             prop_assert_eq!(TimerKey::decode(&bytes(a)), Some(a));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_earliest_is_known_whatever_was_armed_and_disarmed(
+            steps in proptest::collection::vec((any::<bool>(), 0_i64..40, 0_u64..3), 1..60),
+        ) {
+            let mut timers = Timers::new(9, Arc::new(NoBacking));
+            let mut armed = BTreeSet::new();
+            let mut now = 0;
+            for (arms, due, entity) in steps {
+                // Some lie near, others far ahead.
+                let key = TimerKey { due: now + due * HOUR_MS / 8, entity, kind: 0 };
+                if arms {
+                    timers.arm(key, 1);
+                    armed.insert(key);
+                } else if let Some(key) = armed.iter().nth(entity as usize).copied() {
+                    timers.disarm(&key);
+                    armed.remove(&key);
+                }
+                let first = armed.first().map(|key| key.due);
+                prop_assert_eq!(timers.next_due(), first);
+                if entity == 2 && let Some(first) = first {
+                    now = now.max(first);
+                    let due: Vec<TimerKey> = armed.iter().take_while(|key| key.due <= now).copied().collect();
+                    prop_assert_eq!(timers.due(now, 2, 100), due);
+                }
+            }
         }
     }
 

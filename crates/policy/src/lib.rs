@@ -10,6 +10,7 @@ mod sla;
 mod threading;
 
 pub use problem::Problem;
+pub use reader::nearest;
 use rejoinder_wire::event::{SlaPolicy, ThreadingPolicy, sla_policy};
 
 use crate::problem::Problems;

@@ -104,7 +104,8 @@ fn kind(item: &Item) -> &'static str {
 }
 
 /// The nearest known name, in words, or all of them when none is near.
-pub(crate) fn nearest(name: &str, known: &[&str]) -> String {
+#[must_use]
+pub fn nearest(name: &str, known: &[&str]) -> String {
     let near = known.iter().map(|other| (strsim::damerau_levenshtein(name, other), other)).min();
     match near {
         Some((distance, other)) if distance <= 1 + name.len() / 3 => format!("; did you mean {other:?}?"),

@@ -8,7 +8,7 @@
 mod meta;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 pub use meta::{LaneMeta, STATE_FORMAT};
 use rejoinder_machine::{Backing, Change};
@@ -24,6 +24,14 @@ pub enum OpenError {
     /// Another process has it.
     #[error("{0} is in use by another process: stop that one, or name another directory")]
     InUse(PathBuf),
+    /// The disk does not let it be read or written: making it anew would not help.
+    #[error("the state in {dir} cannot be opened: {what}")]
+    Storage {
+        /// The directory.
+        dir: PathBuf,
+        /// What RocksDB says.
+        what: String,
+    },
     /// It is damaged. The event log makes it anew.
     #[error("the state in {dir} is damaged: {what}; it can be rebuilt from the event log")]
     Damaged {
@@ -34,9 +42,52 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    fn of(dir: &Path, error: &rocksdb::Error) -> Self {
+        let (dir, what) = (dir.to_owned(), error.to_string());
+        let says = |texts: &[&str]| texts.iter().any(|text| what.contains(text));
+        if error.kind() != rocksdb::ErrorKind::IOError {
+            Self::Damaged { dir, what }
+        } else if says(&["While lock file", "lock hold by"]) {
+            Self::InUse(dir)
+        } else if says(&["No such file", "Input/output error"]) {
+            Self::Damaged { dir, what }
+        } else {
+            Self::Storage { dir, what }
+        }
+    }
+}
+
+/// In the directory of a state that is damaged, with what was found: the next start makes it anew.
+const CONDEMNED: &str = "CONDEMNED";
+
 /// The database of all lanes.
 pub struct ProjectionStore {
     db: Arc<DB>,
+    damage: Arc<Damage>,
+}
+
+/// Damage found while the state is in use. A read or a compaction that meets it fails for ever, so no
+/// lane can mend its own part: all of it must be made anew.
+struct Damage {
+    /// `None`: open for reading only.
+    dir: Option<PathBuf>,
+    what: OnceLock<String>,
+}
+
+impl Damage {
+    /// Takes note of what RocksDB says, if that is damage.
+    fn or(&self, error: &rocksdb::Error) -> String {
+        if error.kind() == rocksdb::ErrorKind::Corruption && self.what.set(error.to_string()).is_ok() {
+            let text = error.to_string();
+            if let Some(dir) = &self.dir
+                && let Err(error) = std::fs::write(dir.join(CONDEMNED), &text)
+            {
+                tracing::error!(%error, "the state is damaged, and no note of it can be made");
+            }
+        }
+        error.to_string()
+    }
 }
 
 impl ProjectionStore {
@@ -45,7 +96,10 @@ impl ProjectionStore {
     /// # Errors
     /// When it is in use or damaged.
     pub fn open(dir: &Path, cache_bytes: usize) -> Result<Self, OpenError> {
-        Self::with(dir, DB::open(&options(cache_bytes), dir))
+        if let Ok(what) = std::fs::read_to_string(dir.join(CONDEMNED)) {
+            return Err(OpenError::Damaged { dir: dir.to_owned(), what });
+        }
+        Self::with(dir, DB::open(&options(cache_bytes), dir), true)
     }
 
     /// Opens the state of a stopped process for reading.
@@ -53,14 +107,16 @@ impl ProjectionStore {
     /// # Errors
     /// When it is damaged or absent.
     pub fn open_read_only(dir: &Path) -> Result<Self, OpenError> {
-        Self::with(dir, DB::open_for_read_only(&options(8 << 20), dir, false))
+        Self::with(dir, DB::open_for_read_only(&options(8 << 20), dir, false), false)
     }
 
-    fn with(dir: &Path, opened: Result<DB, rocksdb::Error>) -> Result<Self, OpenError> {
+    fn with(dir: &Path, opened: Result<DB, rocksdb::Error>, writes: bool) -> Result<Self, OpenError> {
         match opened {
-            Ok(db) => Ok(Self { db: Arc::new(db) }),
-            Err(error) if error.to_string().contains("lock") => Err(OpenError::InUse(dir.to_owned())),
-            Err(error) => Err(OpenError::Damaged { dir: dir.to_owned(), what: error.to_string() }),
+            Ok(db) => {
+                let damage = Damage { dir: writes.then(|| dir.to_owned()), what: OnceLock::new() };
+                Ok(Self { db: Arc::new(db), damage: Arc::new(damage) })
+            }
+            Err(error) => Err(OpenError::of(dir, &error)),
         }
     }
 
@@ -69,7 +125,32 @@ impl ProjectionStore {
     pub fn lane(&self, service: Service, partition: u16) -> LaneStore {
         let mut prefix = vec![service as u8];
         prefix.extend_from_slice(&partition.to_be_bytes());
-        LaneStore { db: self.db.clone(), prefix, failure: Arc::default() }
+        LaneStore { db: self.db.clone(), prefix, failure: Arc::default(), damage: self.damage.clone() }
+    }
+
+    /// Reads about `max_bytes` of entries from a key on, so that damage is found before it is in the way.
+    /// Returns where to go on; `None` at the end.
+    ///
+    /// # Errors
+    /// What RocksDB says.
+    pub fn patrol(&self, from: &[u8], max_bytes: usize) -> Result<Option<Vec<u8>>, String> {
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        let mut bytes = 0;
+        for entry in self.db.iterator_opt(IteratorMode::From(from, Direction::Forward), options) {
+            let (key, value) = entry.map_err(|error| self.damage.or(&error))?;
+            bytes += key.len() + value.len();
+            if bytes >= max_bytes {
+                return Ok(Some(key.into_vec()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What damage was found since it was opened. The next one to open it is told too.
+    #[must_use]
+    pub fn damage(&self) -> Option<&str> {
+        self.damage.what.get().map(String::as_str)
     }
 
     /// Makes everything written so far durable.
@@ -77,7 +158,7 @@ impl ProjectionStore {
     /// # Errors
     /// What RocksDB says.
     pub fn sync(&self) -> Result<(), String> {
-        self.db.flush().map_err(|error| error.to_string())
+        self.db.flush().map_err(|error| self.damage.or(&error))
     }
 }
 
@@ -106,6 +187,7 @@ pub struct LaneStore {
     db: Arc<DB>,
     prefix: Vec<u8>,
     failure: Arc<Mutex<Option<String>>>,
+    damage: Arc<Damage>,
 }
 
 impl LaneStore {
@@ -122,7 +204,7 @@ impl LaneStore {
     /// # Errors
     /// When it cannot be read: the state must be rebuilt.
     pub fn meta(&self) -> Result<Option<LaneMeta>, String> {
-        let stored = self.db.get(self.key(META_TABLE, &[])).map_err(|error| error.to_string())?;
+        let stored = self.db.get(self.key(META_TABLE, &[])).map_err(|error| self.damage.or(&error))?;
         stored.map(|bytes| LaneMeta::decode(&bytes)).transpose()
     }
 
@@ -142,7 +224,7 @@ impl LaneStore {
         batch.put(self.key(META_TABLE, &[]), meta.encode()?);
         let mut options = WriteOptions::default();
         options.disable_wal(true);
-        self.db.write_opt(batch, &options).map_err(|error| error.to_string())
+        self.db.write_opt(batch, &options).map_err(|error| self.damage.or(&error))
     }
 
     /// Removes all that is stored of the lane, and forgets what failed.
@@ -162,7 +244,7 @@ impl LaneStore {
         let mut batch = WriteBatch::default();
         batch.delete_range(&self.prefix[..], &after[..]);
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.db.write_opt(batch, &options).map_err(|error| error.to_string())
+        self.db.write_opt(batch, &options).map_err(|error| self.damage.or(&error))
     }
 
     /// Every stored entry of the lane but its meta record, in key order.
@@ -171,13 +253,19 @@ impl LaneStore {
     /// What RocksDB says.
     pub fn for_each(&self, mut each: impl FnMut(&[u8], &[u8])) -> Result<(), String> {
         for entry in self.db.iterator(IteratorMode::From(&self.key(META_TABLE + 1, &[]), Direction::Forward)) {
-            let (key, value) = entry.map_err(|error| error.to_string())?;
+            let (key, value) = entry.map_err(|error| self.damage.or(&error))?;
             match key.strip_prefix(&self.prefix[..]) {
                 Some(key) => each(key, &value),
                 None => break,
             }
         }
         Ok(())
+    }
+
+    /// Is the database itself damaged, so that clearing a lane's part helps nothing?
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.damage.what.get().is_some()
     }
 
     /// Why the lane must stop, if a read failed.
@@ -189,7 +277,7 @@ impl LaneStore {
 
 impl Backing for LaneStore {
     fn get(&self, table: u8, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
-        self.db.get(self.key(table, key)).map_err(|error| error.to_string())
+        self.db.get(self.key(table, key)).map_err(|error| self.damage.or(&error))
     }
 
     fn scan(&self, table: u8, from: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, String> {
@@ -199,15 +287,18 @@ impl Backing for LaneStore {
         let entries = self.db.iterator_opt(IteratorMode::From(&start, Direction::Forward), options).take(limit);
         entries
             .map(|entry| {
-                let (key, value) = entry.map_err(|error| error.to_string())?;
+                let (key, value) = entry.map_err(|error| self.damage.or(&error))?;
                 Ok((key[self.prefix.len() + 1..].to_vec(), value.into_vec()))
             })
             .collect()
     }
 
     fn failed(&self, what: String) {
-        tracing::error!(what, "the state of a lane cannot be read");
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(what);
+        // The first one stops the lane; what the same step meets after it says nothing new.
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| {
+            tracing::error!(what, "the state of a lane cannot be read");
+            what
+        });
     }
 }
 
@@ -239,6 +330,32 @@ mod tests {
         one.clear().unwrap();
         assert_eq!((one.meta().unwrap(), one.scan(1, &[], 10).unwrap().len()), (None, 0));
         assert_eq!(other.get(1, &[5]).unwrap().unwrap(), b"theirs");
+    }
+
+    #[test]
+    fn a_patrol_reads_everything_in_parts_and_damage_condemns_the_whole_state() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = ProjectionStore::open(dir.path(), 1 << 20).unwrap();
+        let changes = (0..200_u8).map(|n| put(&[1, n], &[n; 100]));
+        store.lane(Service::Ingest, 1).write(changes, &meta(4)).unwrap();
+        store.sync().unwrap();
+        let (mut from, mut parts) = (Vec::new(), 0);
+        while let Some(next) = store.patrol(&from, 2_000).unwrap() {
+            (from, parts) = (next, parts + 1);
+        }
+        assert!(parts >= 10, "{parts}");
+        drop(store);
+        let files = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+        let table = files.filter(|path| path.extension().is_some_and(|it| it == "sst")).next_back().unwrap();
+        let mut bytes = std::fs::read(&table).unwrap();
+        bytes[20] ^= 1;
+        std::fs::write(&table, bytes).unwrap();
+        let store = ProjectionStore::open(dir.path(), 1 << 20).unwrap();
+        assert_eq!(store.damage(), None);
+        assert!(store.patrol(&[], usize::MAX).is_err());
+        assert!(store.damage().is_some() && store.lane(Service::Ingest, 1).is_damaged());
+        drop(store);
+        assert!(matches!(ProjectionStore::open(dir.path(), 1 << 20), Err(OpenError::Damaged { .. })));
     }
 
     #[test]

@@ -25,22 +25,36 @@ pub trait Clock: Send + Sync {
 
 /// What was read at the same moment, in milliseconds.
 #[derive(Clone, Copy, Debug)]
-struct Reading {
-    wall: Millis,
-    monotonic: Millis,
+pub struct Reading {
+    /// The wall clock, since 1970.
+    pub wall: Millis,
+    /// The monotonic clock, since whenever.
+    pub monotonic: Millis,
 }
 
 /// Compares the two clocks of a machine.
 #[derive(Debug)]
-struct Guard {
+pub struct Guard {
     agreed: Reading,
     jumped: bool,
 }
 
 impl Guard {
+    /// Believes both clocks as they are now.
+    #[must_use]
+    pub fn new(agreed: Reading) -> Self {
+        Self { agreed, jumped: false }
+    }
+
+    /// Has the wall clock jumped, as of the last reading?
+    #[must_use]
+    pub fn has_jumped(&self) -> bool {
+        self.jumped
+    }
+
     /// The time to stamp with: the wall clock's, or after a jump the one that the monotonic clock
     /// goes on to.
-    fn time(&mut self, now: Reading) -> Millis {
+    pub fn time(&mut self, now: Reading) -> Millis {
         let expected = self.agreed.wall.saturating_add(now.monotonic - self.agreed.monotonic);
         let off = now.wall.saturating_sub(expected);
         let jumped = off.abs() > JUMP_MS;
@@ -69,7 +83,7 @@ impl SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
     pub fn new() -> Self {
         let agreed = Reading { wall: wall(), monotonic: 0 };
-        Self { start: Instant::now(), guard: Mutex::new(Guard { agreed, jumped: false }) }
+        Self { start: Instant::now(), guard: Mutex::new(Guard::new(agreed)) }
     }
 
     fn read(&self) -> Reading {
@@ -96,12 +110,12 @@ impl Clock for SystemClock {
     }
 
     fn is_trusted(&self) -> bool {
-        !self.guard.lock().unwrap_or_else(PoisonError::into_inner).jumped
+        !self.guard.lock().unwrap_or_else(PoisonError::into_inner).has_jumped()
     }
 
     fn accept(&self) {
         let now = self.read();
-        *self.guard.lock().unwrap_or_else(PoisonError::into_inner) = Guard { agreed: now, jumped: false };
+        *self.guard.lock().unwrap_or_else(PoisonError::into_inner) = Guard::new(now);
     }
 }
 
@@ -140,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_jump_is_not_followed_until_both_clocks_agree_again() {
-        let mut guard = Guard { agreed: Reading { wall: 1_000_000, monotonic: 0 }, jumped: false };
+        let mut guard = Guard::new(Reading { wall: 1_000_000, monotonic: 0 });
         let mut at = |monotonic, off: Millis| {
             let time = guard.time(Reading { wall: 1_000_000 + monotonic + off, monotonic });
             (time - 1_000_000 - monotonic, guard.jumped)

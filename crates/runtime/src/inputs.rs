@@ -5,17 +5,26 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use prost::Message;
 use rejoinder_event_log::fold::Consumed;
-use rejoinder_event_log::{Damage, RecordView};
+use rejoinder_event_log::{Damage, PartitionFold, RecordView};
 use rejoinder_model::{Millis, Service};
 use rejoinder_wire::event::{Event, event::Body};
 
 /// A tick's frame is one event of a few bytes.
 const TICK_BYTES: usize = 16;
 
+/// Time has reached `stamp`.
+#[derive(Clone)]
+pub(crate) struct Tick {
+    pub(crate) index: u64,
+    pub(crate) stamp: Millis,
+    /// Ownership as of the tick.
+    pub(crate) fold: Box<PartitionFold>,
+}
+
 /// Something to consider.
 pub(crate) enum Input {
-    /// Time has reached `stamp`. Timers armed by events before `own_seq_end` may fire.
-    Tick { index: u64, stamp: Millis, own_seq_end: u64 },
+    /// Timers may be due.
+    Tick(Tick),
     /// A frame of an upstream service.
     Frame { index: u64, first_own_seq: u64, events: Vec<Bytes>, next: u32 },
 }
@@ -23,7 +32,8 @@ pub(crate) enum Input {
 impl Input {
     pub(crate) fn index(&self) -> u64 {
         match self {
-            Self::Tick { index, .. } | Self::Frame { index, .. } => *index,
+            Self::Tick(tick) => tick.index,
+            Self::Frame { index, .. } => *index,
         }
     }
 }
@@ -32,16 +42,18 @@ impl Input {
 #[derive(Default)]
 pub(crate) struct Inputs {
     waiting: VecDeque<Input>,
+    /// Ticks that were passed and not acted on: first what the upstreams say to them is considered.
+    ticks: VecDeque<Tick>,
 }
 
 impl Inputs {
-    /// Takes a counted frame in, if it is any of this service's business.
+    /// Takes a counted frame in, if it is any of this service's business; `fold` is as of the frame.
     pub(crate) fn offer(
         &mut self,
         to: Service,
         index: u64,
         record: &RecordView,
-        own_seq_end: u64,
+        fold: &PartitionFold,
     ) -> Result<(), Damage> {
         if record.header.event_count == 0 {
             return Ok(());
@@ -51,7 +63,11 @@ impl Inputs {
             return Ok(());
         }
         if is_tick_frame(record)? {
-            self.waiting.push_back(Input::Tick { index, stamp: record.header.record_time, own_seq_end });
+            self.waiting.push_back(Input::Tick(Tick {
+                index,
+                stamp: record.header.record_time,
+                fold: Box::new(*fold),
+            }));
             return Ok(());
         }
         if upstream {
@@ -62,16 +78,36 @@ impl Inputs {
         Ok(())
     }
 
-    /// Drops what an own frame says was considered.
-    pub(crate) fn considered(&mut self, consumed: Consumed) {
-        while self.waiting.front().is_some_and(|input| input.index() < consumed.index) {
-            self.pop();
+    /// Drops what an own frame says was considered; of the ticks, those that were acted on.
+    pub(crate) fn considered(&mut self, consumed: Consumed, settled: u64) {
+        while let Some(input) = self.waiting.pop_front_if(|input| input.index() < consumed.index) {
+            if let Input::Tick(tick) = input {
+                self.ticks.push_back(tick);
+            }
         }
+        while self.ticks.pop_front_if(|tick| tick.index < settled).is_some() {}
         if let Some(Input::Frame { index, next, .. }) = self.waiting.front_mut()
             && *index == consumed.index
         {
             *next = (*next).max(consumed.events);
         }
+    }
+
+    /// The first tick that was passed and not acted on.
+    pub(crate) fn held_tick(&self) -> Option<&Tick> {
+        self.ticks.front()
+    }
+
+    /// Passes the tick in front, to act on it later.
+    pub(crate) fn hold_tick(&mut self) {
+        if let Some(Input::Tick(tick)) = self.waiting.pop_front_if(|input| matches!(input, Input::Tick(_))) {
+            self.ticks.push_back(tick);
+        }
+    }
+
+    /// Drops the first held tick: it was acted on.
+    pub(crate) fn drop_tick(&mut self) {
+        self.ticks.pop_front();
     }
 
     pub(crate) fn front(&self) -> Option<&Input> {

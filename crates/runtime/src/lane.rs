@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use prost::Message;
 use rejoinder_event_log::fold::Consumed;
 use rejoinder_event_log::{
@@ -16,7 +17,7 @@ use rejoinder_wire::event::{Checkpoint, ClockTick, Event, Quarantined, event::Bo
 use rejoinder_wire::log::{Claim, Header};
 
 use crate::clock::{Clock, JUMP_MS};
-use crate::inputs::{self, Input, Inputs};
+use crate::inputs::{self, Input, Inputs, Tick};
 use crate::queue::{JobQueue, Waker};
 use crate::recover;
 
@@ -46,6 +47,9 @@ pub struct Options {
     /// How long no timer fires after a downtime of more than a minute, so that what waits outside can
     /// come in first; 0: virtual time, where neither downtimes nor jumps are looked for.
     pub grace_ms: Millis,
+    /// Tells this process's claims from those of others; 0: virtual time, where there are no others
+    /// and the same input gives the same log.
+    pub writer: u64,
 }
 
 impl Default for Options {
@@ -58,6 +62,7 @@ impl Default for Options {
             follow_only: false,
             heartbeat_ms: 0,
             grace_ms: 0,
+            writer: 0,
         }
     }
 }
@@ -148,6 +153,8 @@ pub struct Lane<S: State> {
     next_own_seq: u64,
     stamp: Millis,
     in_flight: VecDeque<InFlight<S>>,
+    /// The newest frame in flight, as long as the log has no room for it.
+    unsent: Option<Bytes>,
     job: Option<(Box<dyn Job<S>>, usize)>,
     /// Jobs that wait until more is considered.
     waiting: Vec<Box<dyn Job<S>>>,
@@ -155,9 +162,10 @@ pub struct Lane<S: State> {
     /// The newest tick read, by whatever service, and its stamp.
     newest_tick: Option<u64>,
     last_tick: Millis,
-    tick_in_flight: bool,
-    /// No timer fires before this time.
-    fires_from: Millis,
+    /// The number of the frame with a tick that is not read back yet.
+    tick_in_flight: Option<u64>,
+    /// By service: no timer fires before this time, since its owner came back after a downtime.
+    fires_from: [Millis; 4],
     /// The state was damaged, and folded again.
     rebuilt: bool,
     /// May it claim? Not after somebody else claimed, until it is assigned anew.
@@ -212,13 +220,14 @@ impl<S: State> Lane<S> {
             next_own_seq: start.next_own_seq,
             stamp: 0,
             in_flight: VecDeque::new(),
+            unsent: None,
             job: None,
             waiting: Vec::new(),
             shared: Arc::default(),
             newest_tick: None,
             last_tick: Millis::MIN,
-            tick_in_flight: false,
-            fires_from: Millis::MIN,
+            tick_in_flight: None,
+            fires_from: [Millis::MIN; 4],
             rebuilt: false,
             assigned: !options.follow_only,
             since_checkpoint: 0,
@@ -287,10 +296,8 @@ impl<S: State> Lane<S> {
         let read = self.read()?;
         let at_end = self.fold.next_index >= self.log.end(self.partition);
         let worked = match self.phase {
-            Phase::Warm if at_end && self.assigned => {
-                self.claim()?;
-                true
-            }
+            Phase::Warm if at_end && self.assigned => self.claim()?,
+            Phase::Warm if at_end && self.options.follow_only => self.answer_readers(),
             Phase::Warm if !self.assigned && !self.options.follow_only => self.lose_jobs(),
             Phase::Live => self.live()?,
             Phase::Warm | Phase::Claiming | Phase::Stopped(_) => false,
@@ -299,6 +306,24 @@ impl<S: State> Lane<S> {
             return Err(Failure::State(what));
         }
         Ok(if read || worked { Progress::Worked } else { Progress::Idle })
+    }
+
+    /// A lane that only follows answers questions, as of the log's end; commands need one that writes.
+    fn answer_readers(&mut self) -> bool {
+        let index = self.fold.next_index.saturating_sub(1);
+        let context = self.context(&Frame::new(self.next_own_seq));
+        let mut any = false;
+        while let Some(mut job) = self.jobs.pop() {
+            any = true;
+            let mut events = Vec::new();
+            (0..job.parts()).for_each(|part| job.decide(part, &self.state, &context, &mut events));
+            if events.is_empty() {
+                job.done(Position { partition: self.partition, index });
+            } else {
+                job.lost();
+            }
+        }
+        any
     }
 
     /// Lets the lane claim: its assignment was confirmed after the claim that deposed it was read.
@@ -323,7 +348,11 @@ impl<S: State> Lane<S> {
         for stored in records {
             let at = Position { partition: self.partition, index: stored.index };
             let record = RecordView::peek(&stored.bytes).map_err(|damage| damaged(at, &damage))?;
+            let last = self.fold.now;
             let verdict = self.fold.fold(stored.index, record.service, &record.header);
+            if verdict == Verdict::ClaimCounted {
+                self.after_claim(record.service, last, record.header.record_time);
+            }
             self.last_checksum = record::checksum_of(&stored.bytes);
             if verdict == Verdict::Counted && inputs::is_tick_frame(&record).map_err(|damage| damaged(at, &damage))? {
                 self.newest_tick = Some(at.index);
@@ -356,14 +385,14 @@ impl<S: State> Lane<S> {
                 }
                 let at = Position { partition: self.partition, index: stored.index };
                 let record = RecordView::verify(&stored.bytes).map_err(|damage| damaged(at, &damage))?;
-                let own_seq_end = self.behind.lane(S::SERVICE).next_own_seq;
-                self.snapshots.push_back(self.behind);
+                let as_of = self.behind;
+                self.snapshots.push_back(as_of);
                 if self.behind.fold(stored.index, record.service, &record.header) == Verdict::Counted {
-                    let offered = self.inputs.offer(S::SERVICE, stored.index, &record, own_seq_end);
+                    let offered = self.inputs.offer(S::SERVICE, stored.index, &record, &as_of);
                     offered.map_err(|damage| damaged(at, &damage))?;
                 }
             }
-            self.inputs.considered(self.considered);
+            self.inputs.considered(self.considered, self.fold.lane(S::SERVICE).settled);
         }
         if self.inputs.front().is_none() {
             self.considered = self.considered.max(Consumed { index: self.behind.next_index, events: 0 });
@@ -371,11 +400,19 @@ impl<S: State> Lane<S> {
         Ok(())
     }
 
-    /// Ownership as of the first record that is not considered: where a restart begins to read.
+    /// Ownership as of the first record that is not considered.
+    ///
+    /// What an upstream says about itself further on is not to be believed yet: what it said before
+    /// that is not considered either.
+    fn considered_fold(&self) -> &PartitionFold {
+        let first = self.snapshots.front().map_or(0, |fold| fold.next_index);
+        let at = self.inputs.front().and_then(|input| usize::try_from(input.index().checked_sub(first)?).ok());
+        at.and_then(|at| self.snapshots.get(at)).unwrap_or(&self.behind)
+    }
+
+    /// Ownership as of where a restart begins to read.
     fn restart_fold(&self) -> PartitionFold {
-        let first = self.inputs.front().map(Input::index);
-        let at = first.and_then(|first| self.snapshots.iter().find(|fold| fold.next_index == first));
-        at.copied().unwrap_or(self.behind)
+        self.inputs.held_tick().map_or(*self.considered_fold(), |tick| *tick.fold)
     }
 
     /// A record of this lane, by this writer or another.
@@ -385,7 +422,6 @@ impl<S: State> Lane<S> {
                 if record.header.claim.as_ref().is_some_and(|claim| claim.nonce == self.nonce) =>
             {
                 self.phase = Phase::Live;
-                self.after_downtime();
                 self.next_frame_no = 1;
                 self.next_own_seq = self.fold.lane(S::SERVICE).next_own_seq;
             }
@@ -400,7 +436,7 @@ impl<S: State> Lane<S> {
                     return Err(Failure::Defect(format!("frame {at} counts and was not written here")));
                 };
                 self.applied = at.index + 1;
-                self.tick_in_flight = false;
+                self.tick_in_flight = self.tick_in_flight.filter(|tick| *tick != frame.frame_no);
                 frame.jobs.into_iter().for_each(|job| job.done(at));
             }
             (Verdict::Counted, _) => self.apply_stored(at, record)?,
@@ -416,7 +452,7 @@ impl<S: State> Lane<S> {
     fn apply_stored(&mut self, at: Position, record: &RecordView) -> Result<(), Failure> {
         let lane = *self.fold.lane(S::SERVICE);
         self.considered = self.considered.max(lane.consumed);
-        self.inputs.considered(self.considered);
+        self.inputs.considered(self.considered, lane.settled);
         if at.index < self.applied {
             return Ok(());
         }
@@ -455,18 +491,21 @@ impl<S: State> Lane<S> {
         Ok(())
     }
 
-    fn claim(&mut self) -> Result<(), Failure> {
+    /// `false`: the log has no room.
+    fn claim(&mut self) -> Result<bool, Failure> {
         let epoch = self.fold.lane(S::SERVICE).epoch;
         self.claims += 1;
-        // Derived from counts, so that the same input gives the same log; the position in the
-        // compare-and-swap, not the nonce, keeps writers apart.
-        self.nonce =
-            self.fold.next_index.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.claims ^ ((S::SERVICE as u64) << 56);
+        // Two writers may claim at the same end of the log. One of the claims counts, and only the
+        // nonce says whose: the writer must be in it. The rest is derived from counts.
+        let count = self.fold.next_index.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.claims;
+        self.nonce = count ^ ((S::SERVICE as u64) << 56) ^ self.options.writer;
         let claim = Claim { prev_epoch: epoch.unwrap_or_default(), lane_is_new: epoch.is_none(), nonce: self.nonce };
         let stamp = self.next_stamp();
-        self.append(record::claim(S::SERVICE, claim, stamp))?;
+        if !self.append(record::claim(S::SERVICE, claim, stamp))? {
+            return Ok(false);
+        }
         self.phase = Phase::Claiming;
-        Ok(())
+        Ok(true)
     }
 
     /// Somebody else owns the lane: what was decided and not done never was.
@@ -479,7 +518,8 @@ impl<S: State> Lane<S> {
     /// A damaged state is folded again, once: a second time the cause lies elsewhere.
     fn may_rebuild(&self, failure: &Failure) -> bool {
         let of_state = matches!(failure, Failure::State(_) | Failure::Differs { .. });
-        of_state && !self.rebuilt && !self.options.follow_only && !matches!(self.phase, Phase::Stopped(_))
+        let may = !self.rebuilt && !self.options.follow_only && !self.store.is_damaged();
+        of_state && may && !matches!(self.phase, Phase::Stopped(_))
     }
 
     /// Goes on from what is stored.
@@ -493,22 +533,37 @@ impl<S: State> Lane<S> {
         self.inputs = Inputs::default();
         self.considered = start.fold.lane(S::SERVICE).consumed;
         self.applied = start.applied;
+        self.last_checksum = start.checksum;
         self.next_own_seq = start.next_own_seq;
+        self.unsent = None;
         self.changes.clear();
         self.since_checkpoint = 0;
         self.flush_wanted = false;
         self.newest_tick = None;
-        self.tick_in_flight = false;
+        self.tick_in_flight = None;
         self.phase = Phase::Warm;
         Ok(())
     }
 
-    fn append(&mut self, record: bytes::Bytes) -> Result<(), Failure> {
-        self.log.append(self.partition, record).map_err(|error| match error {
-            AppendError::Full(_) | AppendError::Stopped(_) | AppendError::TooLarge { .. } => {
-                Failure::Log(error.to_string())
+    /// `false`: the log has no room now.
+    fn append(&self, record: Bytes) -> Result<bool, Failure> {
+        match self.log.append(self.partition, record) {
+            Ok(()) => Ok(true),
+            Err(AppendError::Full(_)) => Ok(false),
+            Err(error @ (AppendError::Stopped(_) | AppendError::TooLarge { .. })) => {
+                Err(Failure::Log(error.to_string()))
             }
-        })
+        }
+    }
+
+    /// Hands the frame that waits for room to the log.
+    fn send(&mut self) -> Result<bool, Failure> {
+        let Some(record) = &self.unsent else { return Ok(false) };
+        let sent = self.append(record.clone())?;
+        if sent {
+            self.unsent = None;
+        }
+        Ok(sent)
     }
 
     fn next_stamp(&mut self) -> Millis {
@@ -517,6 +572,10 @@ impl<S: State> Lane<S> {
     }
 
     fn live(&mut self) -> Result<bool, Failure> {
+        if self.unsent.is_some() {
+            // Nothing is decided while the log is full; it wakes the lane when it has written.
+            return self.send();
+        }
         if self.flush_wanted {
             if self.in_flight.is_empty() {
                 self.flush_wanted = false;
@@ -531,7 +590,7 @@ impl<S: State> Lane<S> {
         let mut frame = Frame::new(self.next_own_seq);
         if self.is_tick_due() {
             self.take(&mut frame, vec![event("", Body::ClockTick(ClockTick {}))])?;
-            self.tick_in_flight = true;
+            self.tick_in_flight = Some(self.next_frame_no);
             self.commit(frame)?;
             return Ok(true);
         }
@@ -543,15 +602,22 @@ impl<S: State> Lane<S> {
             self.flush_wanted = true;
         }
         self.read_inputs()?;
-        let before = self.considered;
-        self.consider(&mut frame)?;
+        let considered = self.consider(&mut frame)?;
         self.run_jobs(&mut frame)?;
-        let moved = self.considered != before && self.inputs.front().is_none() && self.owes_answer();
+        self.trust(&mut frame)?;
+        let moved = considered && self.inputs.front().is_none() && self.owes_answer();
         if frame.builder.count() == 0 && !moved {
-            return Ok(self.answer_unwritten(frame.jobs) || self.considered != before);
+            return Ok(self.answer_unwritten(frame.jobs) || considered);
         }
         self.commit(frame)?;
         Ok(true)
+    }
+
+    /// What was decided on a state that could not be read is neither written nor answered.
+    fn trust(&self, frame: &mut Frame<S>) -> Result<(), Failure> {
+        let Some(what) = self.store.failure() else { return Ok(()) };
+        frame.jobs.drain(..).for_each(Job::lost);
+        Err(Failure::State(what))
     }
 
     /// Frames with events were considered that no frame of this lane says so.
@@ -574,7 +640,8 @@ impl<S: State> Lane<S> {
 
     fn commit(&mut self, mut frame: Frame<S>) -> Result<(), Failure> {
         let lane = *self.fold.lane(S::SERVICE);
-        let settled = settled::settled_with(&self.fold, S::SERVICE, self.considered.index);
+        let held = self.inputs.held_tick().map_or(u64::MAX, |tick| tick.index);
+        let settled = settled::settled_with(self.considered_fold(), S::SERVICE, self.considered.index.min(held));
         let header = Header {
             service: S::SERVICE.number(),
             epoch: lane.epoch.unwrap_or_default(),
@@ -587,12 +654,12 @@ impl<S: State> Lane<S> {
             ..Header::default()
         };
         let count = u64::from(frame.builder.count());
-        let record = frame.builder.finish(&header);
-        self.append(record)?;
+        self.unsent = Some(frame.builder.finish(&header));
         self.in_flight.push_back(InFlight { frame_no: self.next_frame_no, jobs: frame.jobs });
         self.next_frame_no += 1;
         self.next_own_seq += count;
         self.since_checkpoint += count;
+        self.send()?;
         Ok(())
     }
 
@@ -614,37 +681,57 @@ impl<S: State> Lane<S> {
         Ok(())
     }
 
-    /// Considers inputs in log order until the frame is full.
-    fn consider(&mut self, frame: &mut Frame<S>) -> Result<(), Failure> {
+    /// Considers inputs until the frame is full: frames in log order, a tick once all that could
+    /// cancel a timer of it was considered. Was there any?
+    fn consider(&mut self, frame: &mut Frame<S>) -> Result<bool, Failure> {
+        let mut any = false;
         while frame.builder.bytes() < FRAME_TARGET_BYTES {
+            if let Some(tick) = self.ripe_tick() {
+                self.fire_due(frame, &tick)?;
+                any = true;
+                continue;
+            }
             match self.inputs.front() {
                 None => break,
-                Some(Input::Tick { index, stamp, own_seq_end }) => {
-                    let (index, stamp, own_seq_end) = (*index, *stamp, *own_seq_end);
-                    if !settled::may_act_on_tick(&self.fold, S::SERVICE, index) {
-                        break;
-                    }
-                    let due = self.state.timers().due(stamp, own_seq_end, TIMER_PAGE);
-                    if due.is_empty() {
-                        self.inputs.pop();
-                        self.move_considered(index + 1, 0);
-                        continue;
-                    }
-                    for key in due {
-                        let timer = DueTimer { due: key.due, entity: key.entity, kind: key.kind };
-                        let mut events = Vec::new();
-                        let context = self.context(frame);
-                        self.state.fire(&context, timer, &mut events);
-                        self.take(frame, events)?;
-                        if self.state.timers().due(stamp, own_seq_end, 1).first() == Some(&key) {
-                            return Err(Failure::Defect(format!("{key:?} fired and is still armed")));
-                        }
-                        if frame.builder.bytes() >= FRAME_TARGET_BYTES {
-                            break;
-                        }
-                    }
+                Some(Input::Tick(tick)) => {
+                    let after = tick.index + 1;
+                    self.inputs.hold_tick();
+                    self.move_considered(after, 0);
                 }
-                Some(Input::Frame { .. }) => self.consider_frame(frame)?,
+                Some(Input::Frame { .. }) => {
+                    self.consider_frame(frame)?;
+                    any = true;
+                }
+            }
+        }
+        Ok(any)
+    }
+
+    /// The first tick that was passed, if nothing can cancel a timer of it any more.
+    fn ripe_tick(&self) -> Option<Tick> {
+        let ripe = |tick: &&Tick| settled::may_act_on_tick(self.considered_fold(), S::SERVICE, tick.index);
+        self.inputs.held_tick().filter(ripe).cloned()
+    }
+
+    /// Fires timers that are due by a tick, until the frame is full or none is left.
+    fn fire_due(&mut self, frame: &mut Frame<S>, tick: &Tick) -> Result<(), Failure> {
+        let own_seq_end = tick.fold.lane(S::SERVICE).next_own_seq;
+        let due = self.state.timers().due(tick.stamp, own_seq_end, TIMER_PAGE);
+        if due.is_empty() {
+            self.inputs.drop_tick();
+            return Ok(());
+        }
+        for key in due {
+            let timer = DueTimer { due: key.due, entity: key.entity, kind: key.kind };
+            let mut events = Vec::new();
+            let context = self.context(frame);
+            self.state.fire(&context, timer, &mut events);
+            self.take(frame, events)?;
+            if self.state.timers().due(tick.stamp, own_seq_end, 1).first() == Some(&key) {
+                return Err(Failure::Defect(format!("{key:?} fired and is still armed")));
+            }
+            if frame.builder.bytes() >= FRAME_TARGET_BYTES {
+                break;
             }
         }
         Ok(())
@@ -733,8 +820,9 @@ impl<S: State> Lane<S> {
     fn is_tick_due(&mut self) -> bool {
         let now = self.clock.wall_ms();
         let soon = now < self.last_tick.saturating_add(self.options.tick_interval_ms);
-        let waiting = self.newest_tick.is_some_and(|index| index >= self.considered.index);
-        if soon || self.tick_in_flight || waiting || !self.may_fire(now) {
+        let unread = self.newest_tick.is_some_and(|index| index >= self.considered.index);
+        let waiting = unread || self.inputs.held_tick().is_some();
+        if soon || self.tick_in_flight.is_some() || waiting || !self.may_fire(now) {
             return false;
         }
         let heartbeat = self.options.heartbeat_ms != 0
@@ -743,14 +831,23 @@ impl<S: State> Lane<S> {
         heartbeat || self.state.timers().next_due().is_some_and(|due| due <= now)
     }
 
-    fn after_downtime(&mut self) {
-        let (now, last) = (self.clock.wall_ms(), self.fold.now);
-        if self.options.grace_ms == 0 || last == 0 || now.saturating_sub(last) <= JUMP_MS {
-            return;
+    /// A service has a new owner. Nothing counted for a while before: then what waits outside comes in
+    /// first. Every lane reads so from the log, also one that claims when others are at work again.
+    fn after_claim(&mut self, service: Service, last: Millis, claimed_at: Millis) {
+        let down_ms = claimed_at.saturating_sub(last);
+        let was_down = self.options.grace_ms != 0 && last != 0 && down_ms > JUMP_MS;
+        let grace_ms = self.options.grace_ms;
+        // A newer owner goes by its own clock: the one before it may have been wrong.
+        let fires_from = if was_down { claimed_at.saturating_add(grace_ms) } else { Millis::MIN };
+        self.fires_from[service as usize - 1] = fires_from;
+        if was_down && service == S::SERVICE && self.phase == Phase::Claiming {
+            let (service, partition) = (S::SERVICE.name(), self.partition);
+            tracing::warn!(service, partition, down_ms, grace_ms, "timers wait after a downtime");
         }
-        self.fires_from = now.saturating_add(self.options.grace_ms);
-        let (service, partition, down_ms) = (S::SERVICE.name(), self.partition, now - last);
-        tracing::warn!(service, partition, down_ms, grace_ms = self.options.grace_ms, "timers wait after a downtime");
+    }
+
+    fn fires_from(&self) -> Millis {
+        self.fires_from.into_iter().max().unwrap_or(Millis::MIN)
     }
 
     /// Neither in the grace after a downtime, nor by a clock that jumped, nor while the log lies in
@@ -759,10 +856,11 @@ impl<S: State> Lane<S> {
         if self.options.grace_ms == 0 {
             return true;
         }
-        now >= self.fires_from && self.clock.is_trusted() && self.fold.now <= now.saturating_add(JUMP_MS)
+        now >= self.fires_from() && self.clock.is_trusted() && self.fold.now <= now.saturating_add(JUMP_MS)
     }
 
-    /// Is nothing on its way, and nothing known to do at this time?
+    /// Is nothing on its way, and nothing known to do at this time? A tick that waits for upstreams is
+    /// theirs to answer.
     pub fn is_quiet(&self) -> bool {
         self.in_flight.is_empty()
             && self.job.is_none()
@@ -775,7 +873,7 @@ impl<S: State> Lane<S> {
     /// In how many milliseconds the earliest timer is due; `None` when there is none.
     pub fn due_in_ms(&mut self) -> Option<u64> {
         let now = self.clock.wall_ms();
-        let soonest = self.last_tick.saturating_add(self.options.tick_interval_ms).max(self.fires_from);
+        let soonest = self.last_tick.saturating_add(self.options.tick_interval_ms).max(self.fires_from());
         let due = self.state.timers().next_due()?.max(soonest);
         Some(u64::try_from(due.saturating_sub(now)).unwrap_or(0).max(1))
     }
@@ -800,10 +898,14 @@ impl<S: State> Lane<S> {
 
     /// Stores what is done, unless frames are in flight or the lane only follows.
     ///
+    /// Nothing is stored either by a lane that stopped, whose state may hold what was never written,
+    /// nor by one that has not read up to what its state holds again: its position would lie too low.
+    ///
     /// # Errors
     /// When the state cannot be written.
     pub fn flush(&mut self) -> Result<(), Failure> {
-        if !self.in_flight.is_empty() || self.options.follow_only {
+        let stopped = matches!(self.phase, Phase::Stopped(_));
+        if stopped || !self.in_flight.is_empty() || self.options.follow_only || self.fold.next_index < self.applied {
             return Ok(());
         }
         self.store_now()
@@ -814,6 +916,9 @@ impl<S: State> Lane<S> {
     /// # Errors
     /// When the state cannot be written.
     pub fn store_now(&mut self) -> Result<(), Failure> {
+        if let Some(what) = self.store.failure() {
+            return Err(Failure::State(what));
+        }
         self.collect();
         let fold = self.restart_fold();
         recover::store(self, &fold)

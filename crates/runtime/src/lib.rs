@@ -14,7 +14,7 @@ mod turns;
 mod worker;
 
 pub use ask::{Ask, Decide};
-pub use clock::{Clock, ManualClock, SystemClock};
+pub use clock::{Clock, Guard, ManualClock, Reading, SystemClock};
 pub use lane::{Failure, Lane, Options, Phase, Progress, Status};
 pub use queue::{JobQueue, Refused, Waker};
 pub use turns::{Turn, Turns};

@@ -13,8 +13,14 @@ pub struct Refused<S> {
     pub retry_after_ms: u64,
 }
 
+/// The jobs of one workspace, and the bytes of all of them.
+struct Line<S> {
+    jobs: VecDeque<Box<dyn Job<S>>>,
+    bytes: usize,
+}
+
 struct Jobs<S> {
-    by_workspace: BTreeMap<String, VecDeque<Box<dyn Job<S>>>>,
+    by_workspace: BTreeMap<String, Line<S>>,
     /// Workspaces that have jobs, in the order of their turns.
     turns: VecDeque<String>,
     bytes: usize,
@@ -50,18 +56,19 @@ impl<S> JobQueue<S> {
     pub fn push(&self, job: Box<dyn Job<S>>) -> Result<(), Refused<S>> {
         let mut jobs = self.lock();
         let size = job.bytes();
-        let theirs: usize =
-            jobs.by_workspace.get(job.workspace()).map_or(0, |line| line.iter().map(|job| job.bytes()).sum());
+        let theirs = jobs.by_workspace.get(job.workspace()).map_or(0, |line| line.bytes);
         let full = jobs.bytes + size > self.max_bytes && jobs.bytes > 0;
         if jobs.closed || full || (theirs > 0 && theirs + size > self.max_bytes / 2) {
             return Err(Refused { job, retry_after_ms: 100 });
         }
         jobs.bytes += size;
-        let workspace = job.workspace().to_owned();
-        let line = jobs.by_workspace.entry(workspace.clone()).or_default();
-        line.push_back(job);
-        if line.len() == 1 {
-            jobs.turns.push_back(workspace);
+        if let Some(line) = jobs.by_workspace.get_mut(job.workspace()) {
+            line.bytes += size;
+            line.jobs.push_back(job);
+        } else {
+            let workspace = job.workspace().to_owned();
+            jobs.turns.push_back(workspace.clone());
+            jobs.by_workspace.insert(workspace, Line { jobs: VecDeque::from([job]), bytes: size });
         }
         drop(jobs);
         if let Some(wake) = self.waker.get() {
@@ -75,13 +82,15 @@ impl<S> JobQueue<S> {
         let mut jobs = self.lock();
         let workspace = jobs.turns.pop_front()?;
         let line = jobs.by_workspace.get_mut(&workspace)?;
-        let job = line.pop_front()?;
-        if line.is_empty() {
+        let job = line.jobs.pop_front()?;
+        let size = job.bytes();
+        line.bytes = line.bytes.saturating_sub(size);
+        if line.jobs.is_empty() {
             jobs.by_workspace.remove(&workspace);
         } else {
             jobs.turns.push_back(workspace);
         }
-        jobs.bytes = jobs.bytes.saturating_sub(job.bytes());
+        jobs.bytes = jobs.bytes.saturating_sub(size);
         Some(job)
     }
 

@@ -15,6 +15,12 @@ use rejoinder_wire::log::{Claim, Header};
 
 use super::*;
 
+mod between_lanes;
+mod faults;
+
+/// A workspace whose events cannot be applied.
+const BROKEN: &str = "broken";
+
 /// Ingest in small: adds up.
 struct Adder {
     sums: Table<u64, u64>,
@@ -29,6 +35,7 @@ impl State for Adder {
     }
 
     fn apply(&mut self, _: Own, event: &Event) {
+        assert_ne!(event.workspace, BROKEN);
         if let Some(Body::ReachUpdated(_)) = event.body {
             let sum = self.sums.get(&0).map_or(0, |sum| *sum);
             self.sums.put(0, sum + 1);
@@ -469,4 +476,69 @@ fn a_question_waits_until_what_it_names_was_considered() {
     assert!(world.asks.push(Box::new(ask.not_before(end))).is_ok());
     settle(vec![&mut follower]);
     assert_eq!(world.done(), 303, "asked before it was considered, answered after");
+}
+
+/// A log that has no room as long as it is told so.
+struct Crowded {
+    inside: Arc<MemoryLog>,
+    full: std::sync::atomic::AtomicBool,
+}
+
+impl EventLog for Crowded {
+    fn id(&self) -> rejoinder_event_log::LogId {
+        self.inside.id()
+    }
+
+    fn partitions(&self) -> u16 {
+        self.inside.partitions()
+    }
+
+    fn append(&self, partition: u16, record: bytes::Bytes) -> Result<(), rejoinder_event_log::AppendError> {
+        if self.full.load(Ordering::SeqCst) {
+            return Err(rejoinder_event_log::AppendError::Full(1));
+        }
+        self.inside.append(partition, record)
+    }
+
+    fn read(
+        &self,
+        partition: u16,
+        from: u64,
+        max_bytes: usize,
+    ) -> Result<Vec<rejoinder_event_log::StoredRecord>, rejoinder_event_log::ReadError> {
+        self.inside.read(partition, from, max_bytes)
+    }
+
+    fn end(&self, partition: u16) -> u64 {
+        self.inside.end(partition)
+    }
+
+    fn watch(&self, watcher: rejoinder_event_log::Watcher) {
+        self.inside.watch(watcher);
+    }
+}
+
+#[test]
+fn a_full_log_holds_a_lane_up_and_stops_nothing() {
+    let world = World::new(MemoryLog::new(1));
+    let log = Arc::new(Crowded { inside: world.log.clone(), full: true.into() });
+    let store = world.store.lane(Service::Ingest, 0);
+    let (jobs, clock) = (world.jobs.clone(), world.clock.clone());
+    let mut adder: Lane<Adder> = Lane::open(0, log.clone(), clock, store, jobs, World::options()).unwrap();
+    let mut full = |full: bool| log.full.store(full, Ordering::SeqCst);
+    settle(vec![&mut adder]);
+    assert_eq!(adder.status().phase, Phase::Warm, "no room for its claim");
+    full(false);
+    settle(vec![&mut adder]);
+    assert_eq!(adder.status().phase, Phase::Live);
+    full(true);
+    world.add("w", 3);
+    settle(vec![&mut adder]);
+    world.add("w", 4);
+    settle(vec![&mut adder]);
+    assert_eq!((sum(&adder), world.done()), (3, 0), "one frame waits, and nothing is decided after it");
+    full(false);
+    settle(vec![&mut adder]);
+    assert_eq!((sum(&adder), world.done()), (7, 7));
+    assert_eq!(counted_events(&world.log), 7);
 }

@@ -100,25 +100,22 @@ impl<S: 'static> Lanes<S> {
         self.answer(answer).await
     }
 
-    /// Asks the state of every partition here, for figures of the whole process. Those that cannot
-    /// answer now are left out.
-    pub async fn ask_all<R: Send + 'static>(&self, question: impl Fn(&S) -> R + Clone + Send + 'static) -> Vec<R> {
-        let mut answers = Vec::new();
-        for partition in 0..u16::try_from(self.lanes.len()).unwrap_or(u16::MAX) {
-            let (reply, answer) = oneshot::channel();
-            let ask = Ask::new(String::new(), question.clone(), |answer| {
-                // Who asked may be gone.
-                let _ = reply.send(answer);
-            });
-            if self.push_to(partition, Box::new(ask)).is_ok() {
-                answers.push(answer);
-            }
-        }
-        let mut all = Vec::new();
-        for answer in answers {
-            all.extend(answer.await.ok().flatten().map(|(answer, _)| answer));
-        }
-        all
+    /// Asks the state of one partition, whatever workspaces live there.
+    ///
+    /// # Errors
+    /// As `push`, and UNAVAILABLE when the lane cannot answer now.
+    pub async fn ask_lane<R: Send + 'static>(
+        &self,
+        partition: u16,
+        question: impl FnOnce(&S) -> R + Send + 'static,
+    ) -> Result<(R, Position), Status> {
+        let (reply, answer) = oneshot::channel();
+        let ask = Ask::new(String::new(), question, |answer| {
+            // Who asked may be gone.
+            let _ = reply.send(answer);
+        });
+        self.push_to(partition, Box::new(ask))?;
+        self.answer(answer).await
     }
 
     /// Lets the lane decide, and waits until that is durable.

@@ -8,7 +8,7 @@ mod tail;
 mod workspace;
 
 pub use lanes::Lanes;
-pub use page::{Page, page};
+pub use page::{MAX_PAGE_BYTES, Page, fitting, page};
 pub use tail::{LogNews, Tail, TailEvent};
 pub use workspace::workspace;
 

@@ -9,6 +9,19 @@ const MAX: usize = 1_000;
 /// The page of who does not say.
 const DEFAULT: usize = 100;
 
+/// What a page may have in bytes: clients take messages of 4 MiB unless told otherwise.
+pub const MAX_PAGE_BYTES: usize = 3 << 20;
+
+/// How many of the entries a page may have, one at least.
+pub fn fitting<T: prost::Message>(entries: &[T]) -> usize {
+    let mut bytes = 0;
+    let fit = entries.iter().take_while(|entry| {
+        bytes += entry.encoded_len();
+        bytes <= MAX_PAGE_BYTES
+    });
+    fit.count().max(1)
+}
+
 /// A page that a caller asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {

@@ -152,7 +152,13 @@ fn place(state: &mut Threading, own: Own, workspace: &str, placed: &MessagePlace
         message.seen = Some(seen);
         message.conversation = placed.conversation;
         message.thread = placed.thread;
-        message.awaited_by = Vec::new();
+        // While it waits itself, who answers it waits with it.
+        if handle.is_some() || placed.thread == 0 {
+            message.awaited_by = Vec::new();
+        }
+        if handle.is_some() && placed.thread == 0 && waiting != 0 {
+            message.awaited_by.push(waiting);
+        }
         if placed.deleted && message.revision.is_none() {
             message.revision = Some(Revision { version: i64::MAX, place: source.into(), deleted: true });
         }
@@ -164,20 +170,39 @@ fn place(state: &mut Threading, own: Own, workspace: &str, placed: &MessagePlace
             if linked {
                 message.conversation = placed.conversation;
             }
-            if placed.private && placed.thread != 0 && !message.awaited_by.contains(&placed.thread) {
+            // Others find each other by their conversation.
+            let direct = placed.structure == Structure::Direct as i32;
+            if direct && placed.thread != 0 && !message.awaited_by.contains(&placed.thread) {
                 message.awaited_by.push(placed.thread);
             }
         });
     }
-    if let Some(handle) = handle {
+    // Who only sends automatic mail is no person yet.
+    if let Some(handle) = handle.filter(|_| placed.person != 0) {
         know(state, own, handle, placed, outbound);
     }
-    let Some(base) = ThreadId::from_wire(placed.thread) else { return };
-    settle(state, key, handle, waiting, placed);
+    let waiting = if waiting == 0 { Vec::new() } else { state.hanging_on(waiting) };
+    settle(state, key, handle, &waiting, placed);
+    let mut times = Vec::new();
+    for base in waiting.into_iter().filter(|_| handle.is_some()) {
+        for (member, known) in state.members(base) {
+            let direct = line.filter(|_| known.conversation == 0);
+            if direct.is_some() {
+                times.push((member.time, base));
+            }
+            if direct.is_some() || !known.awaited_by.is_empty() {
+                state.messages.update(&member.key, |message| {
+                    message.awaited_by = Vec::new();
+                    if let Some(seen) = &mut message.seen {
+                        seen.line = direct;
+                    }
+                });
+            }
+        }
+    }
     if let (Some(handle), Some(line)) = (handle, line) {
-        let mut times = vec![(placed.event_time, base.0)];
-        if waiting != 0 {
-            times.extend(state.member_times(waiting).into_iter().map(|time| (time, waiting)));
+        if placed.thread != 0 {
+            times.push((placed.event_time, placed.thread));
         }
         state.handles.update(&handle, |handle| {
             let at = handle.lines.iter().position(|found| found.key == line).unwrap_or_else(|| {
@@ -189,8 +214,10 @@ fn place(state: &mut Threading, own: Own, workspace: &str, placed: &MessagePlace
             }
         });
     }
-    let member = Member { time: placed.event_time, interaction, key, base: base.0, outbound, channel: 0 };
-    add_member(state, own, member, placed);
+    if placed.thread != 0 {
+        let member = Member { time: placed.event_time, interaction, key, base: placed.thread, outbound, channel: 0 };
+        add_member(state, own, member, placed);
+    }
 }
 
 /// The conversation of a placed message, and those that it shows to be the same.
@@ -238,18 +265,21 @@ fn know(state: &mut Threading, own: Own, handle: HandleKey, placed: &MessagePlac
 }
 
 /// Base threads that learn their customer, or go on waiting for another message.
-fn settle(state: &mut Threading, key: MessageKey, handle: Option<HandleKey>, waiting: u64, placed: &MessagePlaced) {
-    for base in [placed.thread, waiting] {
+fn settle(state: &mut Threading, key: MessageKey, handle: Option<HandleKey>, waiting: &[u64], placed: &MessagePlaced) {
+    for base in std::iter::once(placed.thread).chain(waiting.iter().copied()) {
         let Some(thread) = state.threads.get(&ThreadId(base)) else { continue };
         let waits_for_this = thread.awaits == Some(key);
         if thread.handle.is_some() || thread.dissolved || !(waits_for_this || thread.awaits.is_none()) {
             continue;
         }
+        // What waited for a message that people split off stays with it.
+        let split_from = state.threads.get(&ThreadId(placed.thread)).map_or(0, |found| found.split_from);
         state.threads.update(&ThreadId(base), |thread| {
             thread.handle = handle;
             thread.awaits = None;
+            thread.split_from = split_from;
         });
-        if waits_for_this && handle.is_some() {
+        if handle.is_some() && waiting.contains(&base) {
             enter_conversation(state, base, placed);
         }
         if let Some(handle) = handle {
@@ -274,17 +304,22 @@ fn settle(state: &mut Threading, key: MessageKey, handle: Option<HandleKey>, wai
             });
         }
     }
-    if let Some(handle) = handle.filter(|_| placed.conversation != 0) {
-        let place = (placed.conversation, handle);
-        let thread = state.threads.get(&ThreadId(placed.thread));
-        let split = thread.as_ref().is_some_and(|thread| thread.split_from != 0);
-        let opened_here =
-            thread.is_some_and(|thread| state.find_conversation(thread.conversation) == placed.conversation);
-        // Our answer may stand in another conversation than what it answers: that is no place of theirs.
-        let theirs = !is_outbound(placed.direction) || opened_here;
-        if theirs && !split && state.places.get(&place).is_none() && placed.line.is_empty() {
-            state.places.put(place, placed.thread);
-        }
+    if let Some(handle) = handle.filter(|_| placed.line.is_empty()) {
+        let base = if placed.thread == 0 { waiting.first().copied().unwrap_or_default() } else { placed.thread };
+        take_place(state, base, handle, placed);
+    }
+}
+
+/// A base thread is the one of its handle in a conversation, when it is the first there.
+fn take_place(state: &mut Threading, base: u64, handle: HandleKey, placed: &MessagePlaced) {
+    let Some(thread) = state.threads.get(&ThreadId(base)) else { return };
+    // Our answer may stand in another conversation than what it answers: that is no place of theirs.
+    let conversation =
+        if is_outbound(placed.direction) { state.find_conversation(thread.conversation) } else { placed.conversation };
+    let place = (conversation, handle);
+    let theirs = conversation != 0 && thread.handle == Some(handle) && thread.split_from == 0 && !thread.dissolved;
+    if theirs && state.places.get(&place).is_none() {
+        state.places.put(place, base);
     }
 }
 
@@ -375,14 +410,17 @@ fn merge_persons(state: &mut Threading, own: Own, merged: &PersonsMerged) {
     for handle in &handles {
         state.handles.update(handle, |known| known.person = into.0);
     }
+    let mut merges = Vec::new();
     state.persons.update(&from, |person| {
+        merges = std::mem::take(&mut person.merges);
         person.into = into.0;
         person.handles.clear();
         person.version = own.own_seq;
     });
     state.persons.update(&into, |person| {
         person.handles.extend(&handles);
-        person.merges.push(PersonMerge { from: from.0, handles });
+        person.merges.extend(merges);
+        person.merges.push(PersonMerge { into: into.0, from: from.0, handles });
         person.version = own.own_seq;
     });
 }
@@ -393,14 +431,28 @@ fn unmerge_persons(state: &mut Threading, own: Own, unmerged: &PersonsUnmerged) 
     for handle in &handles {
         state.handles.update(handle, |known| known.person = from.0);
     }
+    let mut theirs = Vec::new();
     state.persons.update(&id, |person| {
         person.handles.retain(|handle| !handles.contains(handle));
         person.merges.retain(|merge| merge.from != from.0);
+        // Merges into the one who leaves, and into those, go along.
+        let mut leaving = vec![from.0];
+        let mut next = 0;
+        while let Some(into) = leaving.get(next).copied() {
+            leaving.extend(person.merges.iter().filter(|merge| merge.into == into).map(|merge| merge.from));
+            next += 1;
+        }
+        (theirs, person.merges) =
+            std::mem::take(&mut person.merges).into_iter().partition(|merge| leaving.contains(&merge.into));
+        for merge in &mut person.merges {
+            merge.handles.retain(|handle| !handles.contains(handle));
+        }
         person.version = own.own_seq;
     });
     state.persons.update(&from, |person| {
         person.into = 0;
-        person.handles.clone_from(&handles);
+        person.handles = handles;
+        person.merges = theirs;
         person.version = own.own_seq;
     });
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rejoinder_machine::{Context, event};
-use rejoinder_model::{DAY_MS, HandleKey, MessageKey, Millis, PersonId, ThreadId};
+use rejoinder_model::{DAY_MS, HandleKey, InteractionId, MessageKey, Millis, PersonId, ThreadId};
 use rejoinder_wire::event::{
     AttributesSet, Content, Disposition, Event, HandleAsserted, HandleUnlinked, NoteAdded, OutcomeRecorded,
     PersonsMerged, PersonsUnmerged, ThreadOpened, ThreadSplit, ThreadState, ThreadStateChanged, ThreadsUnmerged,
@@ -255,7 +255,7 @@ impl Judge<'_> {
         if a == b {
             return Err(Refusal::Precondition(format!("threads {into} and {from} are one already")));
         }
-        let mut linker = Linker::new(self.state, self.workspace, self.context.now);
+        let mut linker = Linker::new(self.state, self.context, self.workspace);
         let from = a.max(b).0;
         linker.link_as(a.0, b.0, threads_merged::Cause::Command, from, self.asked.actor, out);
         Ok(Done::Thread(a.min(b)))
@@ -284,7 +284,7 @@ impl Judge<'_> {
             thread: id.0,
             merge,
             actor: self.asked.actor.to_owned(),
-            parts: parts(self.state, id.0, thread, kept),
+            parts: parts(self.state, self.context, id.0, thread, kept),
             removed: removed.collect(),
             at: self.context.now,
         }
@@ -301,13 +301,19 @@ impl Judge<'_> {
             let what = "names all messages of the thread: one must stay".to_owned();
             return Err(Refusal::Invalid { field: "messages", what });
         }
+        if let Some(waits) = chosen.iter().find(|member| self.state.is_nobodys(member.base)) {
+            return Err(Refusal::Precondition(format!(
+                "message {} answers one that is not here yet: whose thread it is will be known then",
+                InteractionId(waits.interaction)
+            )));
+        }
         let into = ThreadId::new(self.context.partition, self.context.next_own_seq);
         let channel = chosen.first().and_then(|member| thread.channels.get(usize::from(member.channel)));
         self.push(
             Body::ThreadOpened(ThreadOpened {
                 thread: into.0,
-                person: self.state.person_of(thread.handle),
-                conversation: thread.conversation,
+                person: self.state.thread_person(&thread).map_or(0, |person| person.0),
+                conversation: self.state.find_conversation(thread.conversation),
                 channel: channel.cloned().unwrap_or_default(),
                 split_from: id.0,
                 ..ThreadOpened::default()
@@ -357,7 +363,7 @@ impl Judge<'_> {
     }
 
     fn link_all(&self, handles: &[HandleKey], out: &mut Vec<Event>) {
-        let mut linker = Linker::new(self.state, self.workspace, self.context.now);
+        let mut linker = Linker::new(self.state, self.context, self.workspace);
         let window = self.state.workspace(self.workspace).reopen_window_ms;
         link_persons(self.state, &mut linker, handles, window, out);
     }
@@ -371,17 +377,18 @@ impl Judge<'_> {
         let handles = merge.handles.iter().map(|handle| handle.to_wire()).collect();
         let actor = self.asked.actor.to_owned();
         self.push(Body::PersonsUnmerged(PersonsUnmerged { person: id.0, from: from.0, handles, actor }), out);
-        self.part_handles(&person.handles, &merge.handles, out);
+        self.part_handles(&merge.handles, out);
         Ok(Done::Person(from))
     }
 
     /// Threads that only the common person held together fall apart.
-    fn part_handles(&self, all: &[HandleKey], leaving: &[HandleKey], out: &mut Vec<Event>) {
+    fn part_handles(&self, leaving: &[HandleKey], out: &mut Vec<Event>) {
         let side = |base: u64| {
             let thread = self.state.threads.get(&ThreadId(base));
             thread.and_then(|thread| thread.handle).is_some_and(|handle| leaving.contains(&handle))
         };
-        let bases = all.iter().filter_map(|handle| self.state.handles.get(handle));
+        // Such a thread has a base thread of theirs: a link from them to others is what goes.
+        let bases = leaving.iter().filter_map(|handle| self.state.handles.get(handle));
         let mut roots: Vec<ThreadId> = bases
             .flat_map(|handle| handle.threads.clone())
             .filter_map(|base| self.state.find(base).map(|(id, _)| id))
@@ -454,7 +461,7 @@ impl Judge<'_> {
             actor: self.asked.actor.to_owned(),
         };
         self.push(Body::HandleUnlinked(unlinked), out);
-        self.part_handles(&person.handles, &[key], out);
+        self.part_handles(&[key], out);
         Ok(Done::Person(new_person))
     }
 }

@@ -36,6 +36,20 @@ impl Life {
         self.last_in.is_some_and(|last_in| self.last_out.is_none_or(|last_out| last_out < last_in))
     }
 
+    /// Somebody said that an agent must act, though ours is the last word.
+    pub(crate) fn is_for_agent_regardless(self) -> bool {
+        self.state == ThreadState::AwaitingAgent && !self.is_unanswered()
+    }
+
+    /// When silence resolves it: as was known, or counted from now.
+    pub(crate) fn silent_at_from(self, workspace: &Workspace, now: Millis) -> Millis {
+        match self.state {
+            ThreadState::AwaitingCustomer if self.silent_at == 0 => silent_at(workspace, now),
+            ThreadState::AwaitingCustomer => self.silent_at,
+            _ => 0,
+        }
+    }
+
     /// The life of two threads that become one.
     pub(crate) fn with(self, other: Self) -> Self {
         let joined = Self {
@@ -48,7 +62,8 @@ impl Life {
         let state = if either(ThreadState::OnHold) && !either(ThreadState::AwaitingAgent) {
             ThreadState::OnHold
         } else if either(ThreadState::AwaitingAgent) || either(ThreadState::AwaitingCustomer) {
-            if joined.is_unanswered() { ThreadState::AwaitingAgent } else { ThreadState::AwaitingCustomer }
+            let told = self.is_for_agent_regardless() || other.is_for_agent_regardless();
+            if told || joined.is_unanswered() { ThreadState::AwaitingAgent } else { ThreadState::AwaitingCustomer }
         } else if either(ThreadState::Resolved) {
             ThreadState::Resolved
         } else {

@@ -2,30 +2,38 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rejoinder_machine::event;
-use rejoinder_model::{HandleKey, Millis};
+use rejoinder_machine::{Context, event};
+use rejoinder_model::{HandleKey, Millis, ThreadId};
 use rejoinder_wire::event::{
     Event, ThreadState, ThreadsMerged, event::Body, threads_merged::Cause, threads_unmerged::Part,
 };
 
 use crate::life::Life;
-use crate::record::{Link, Thread};
+use crate::record::{Link, Member, Thread};
 use crate::state::Threading;
 
 /// Merges decided so far in one decision, on top of the state.
 pub(crate) struct Linker<'a> {
     state: &'a Threading,
+    context: &'a Context,
     workspace: &'a str,
-    now: Millis,
     opened: BTreeSet<u64>,
     /// Threads merged by this decision, and into which.
     into: BTreeMap<u64, u64>,
     lives: BTreeMap<u64, Life>,
+    /// Links made by this decision.
+    made: Vec<Link>,
+}
+
+/// Can links of this cause be taken away again?
+fn is_reversible(cause: Cause) -> bool {
+    matches!(cause, Cause::Command | Cause::PersonsMerged)
 }
 
 impl<'a> Linker<'a> {
-    pub(crate) fn new(state: &'a Threading, workspace: &'a str, now: Millis) -> Self {
-        Self { state, workspace, now, opened: BTreeSet::new(), into: BTreeMap::new(), lives: BTreeMap::new() }
+    pub(crate) fn new(state: &'a Threading, context: &'a Context, workspace: &'a str) -> Self {
+        let (opened, into, lives, made) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new(), Vec::new());
+        Self { state, context, workspace, opened, into, lives, made }
     }
 
     /// This decision opens a thread.
@@ -35,11 +43,15 @@ impl<'a> Linker<'a> {
 
     /// The thread that a base thread is part of; `None` when dissolved.
     pub(crate) fn find(&self, base: u64) -> Option<u64> {
-        let mut id = if self.opened.contains(&base) { base } else { self.state.find(base)?.0.0 };
+        let id = if self.opened.contains(&base) { base } else { self.state.find(base)?.0.0 };
+        Some(self.root(id))
+    }
+
+    fn root(&self, mut id: u64) -> u64 {
         while let Some(into) = self.into.get(&id) {
             id = *into;
         }
-        Some(id)
+        id
     }
 
     /// The life of a thread with what this decision merged into it.
@@ -64,16 +76,9 @@ impl<'a> Linker<'a> {
         out: &mut Vec<Event>,
     ) {
         let (Some(a), Some(b)) = (self.find(left), self.find(right)) else { return };
-        let undone = |cause| matches!(cause, Cause::Command | Cause::PersonsMerged);
-        if a == b {
-            // Already one: a further reason matters only where another one can be taken away.
-            let Some((_, thread)) = self.state.find(a) else { return };
-            let same =
-                |link: &Link| (link.left, link.right) == (left, right) && link.cause() == cause && link.merge == merge;
-            let reversible = undone(cause) || thread.links.iter().any(|link| undone(link.cause()));
-            if left == right || !reversible || thread.links.iter().any(same) {
-                return;
-            }
+        let link = Link { left, right, cause: cause as i32, merge };
+        if left == right || self.keeps_apart(left, right, cause) || (a == b && self.is_idle(a, link)) {
+            return;
         }
         let (into, from) = (a.min(b), a.max(b));
         let life = if a == b { self.life(a) } else { self.life(into).with(self.life(from)) };
@@ -81,6 +86,7 @@ impl<'a> Linker<'a> {
             self.into.insert(from, into);
             self.lives.insert(into, life);
         }
+        self.made.push(link);
         out.push(event(
             self.workspace,
             Body::ThreadsMerged(ThreadsMerged {
@@ -92,60 +98,106 @@ impl<'a> Linker<'a> {
                 merge,
                 actor: actor.to_owned(),
                 state: life.state as i32,
-                silent_at: life.silent_at,
-                at: self.now,
+                silent_at: self.silent_at(life),
+                at: self.context.now,
             }),
         ));
     }
+
+    /// What people split stays apart, whatever the rules say: only what waits for its messages joins it.
+    fn keeps_apart(&self, left: u64, right: u64, cause: Cause) -> bool {
+        let by_rule = !matches!(cause, Cause::Command | Cause::ParentArrived);
+        by_rule && (self.state.is_split(left) || self.state.is_split(right))
+    }
+
+    /// Within one thread a further reason matters only where another one can be taken away.
+    fn is_idle(&self, root: u64, link: Link) -> bool {
+        let merged = self.into.keys().copied().filter(|from| self.root(*from) == root);
+        let stored: Vec<_> = merged.chain([root]).filter_map(|id| self.state.threads.get(&ThreadId(id))).collect();
+        let links = || stored.iter().flat_map(|thread| &thread.links).chain(&self.made);
+        let loose = is_reversible(link.cause()) || links().any(|other| is_reversible(other.cause()));
+        !loose || links().any(|other| *other == link)
+    }
+
+    fn silent_at(&self, life: Life) -> i64 {
+        life.silent_at_from(&self.state.workspace(self.workspace), self.context.now)
+    }
+}
+
+/// Base threads by what links hold together: each with the lowest of its kind.
+pub(crate) fn held_together(bases: impl IntoIterator<Item = u64>, links: &[Link]) -> BTreeMap<u64, u64> {
+    let mut up: BTreeMap<u64, u64> = bases.into_iter().map(|base| (base, base)).collect();
+    let root = |up: &mut BTreeMap<u64, u64>, base: u64| {
+        let mut root = base;
+        while let Some(next) = up.get(&root).copied().filter(|next| *next != root) {
+            root = next;
+        }
+        // Ways are kept short, so that many links cost no more than their number.
+        let mut step = base;
+        while let Some(next) = up.insert(step, root).filter(|next| *next != root && *next != step) {
+            step = next;
+        }
+        root
+    };
+    for link in links {
+        let (a, b) = (root(&mut up, link.left), root(&mut up, link.right));
+        up.insert(a.max(b), a.min(b));
+    }
+    let bases: Vec<u64> = up.keys().copied().collect();
+    bases.into_iter().map(|base| (base, root(&mut up, base))).collect()
 }
 
 /// The parts of a thread that links still hold together once some are gone, the one with the
-/// thread's own id first. One part: nothing falls away.
-pub(crate) fn parts(state: &Threading, id: u64, thread: &Thread, links: &[Link]) -> Vec<Part> {
-    let mut group: BTreeMap<u64, u64> =
-        std::iter::once(id).chain(thread.bases.iter().copied()).map(|b| (b, b)).collect();
-    let root = |group: &BTreeMap<u64, u64>, mut base: u64| {
-        while let Some(up) = group.get(&base).filter(|up| **up != base) {
-            base = *up;
-        }
-        base
-    };
-    for link in links {
-        let (a, b) = (root(&group, link.left), root(&group, link.right));
-        if a != b {
-            group.insert(a.max(b), a.min(b));
+/// thread's own id first. One part: nothing falls away. Dissolved base threads hold others together
+/// as before, but are no part of their own.
+pub(crate) fn parts(state: &Threading, context: &Context, id: u64, thread: &Thread, links: &[Link]) -> Vec<Part> {
+    let lowest = held_together(thread.bases.iter().copied().chain([id]), links);
+    let mut lasts: BTreeMap<u64, Lasts> = BTreeMap::new();
+    for member in &thread.messages {
+        if let Some(lowest) = lowest.get(&member.base) {
+            lasts.entry(*lowest).or_default().add(state, member);
         }
     }
-    let mut parts: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
-    for base in group.keys() {
-        parts.entry(root(&group, *base)).or_default().push(*base);
+    let mut together: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    for (base, lowest) in lowest {
+        together.entry(lowest).or_default().push(base);
     }
-    let mut parts: Vec<(u64, Vec<u64>)> = parts.into_iter().collect();
-    parts.sort_by_key(|(_, bases)| (!bases.contains(&id), bases.first().copied()));
     let part = |(lowest, bases): (u64, Vec<u64>)| {
-        let keeps_id = bases.contains(&id);
-        let life = life_of_part(state, thread, &bases);
-        Part { thread: if keeps_id { id } else { lowest }, state: life.state as i32, silent_at: life.silent_at, bases }
+        let thread_id = bases.iter().copied().find(|base| state.find(*base).is_some())?;
+        let life = life_of_part(state, context, thread, lasts.get(&lowest).copied().unwrap_or_default());
+        Some(Part { thread: thread_id, state: life.state as i32, silent_at: life.silent_at, bases })
     };
-    parts.into_iter().map(part).collect()
+    let mut parts: Vec<Part> = together.into_iter().filter_map(part).collect();
+    parts.sort_by_key(|part| (part.thread != id, part.thread));
+    parts
 }
 
-/// The life of some base threads of a thread, from their messages and the state they share.
-fn life_of_part(state: &Threading, thread: &Thread, bases: &[u64]) -> Life {
-    let mut life = Life { state: thread.state(), last_in: None, last_out: None, silent_at: thread.silent_at };
-    for member in thread.messages.iter().filter(|member| bases.contains(&member.base)) {
-        let seen = state.messages.get(&member.key).and_then(|message| message.seen.clone());
-        let time = seen.map_or(member.time, |seen| seen.state_time);
-        let last = if member.outbound { &mut life.last_out } else { &mut life.last_in };
+/// When the customer wrote last, and when we did.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Lasts {
+    pub(crate) last_in: Option<Millis>,
+    pub(crate) last_out: Option<Millis>,
+}
+
+impl Lasts {
+    pub(crate) fn add(&mut self, state: &Threading, member: &Member) {
+        let seen = state.messages.get(&member.key);
+        let time = seen.as_ref().and_then(|message| message.seen.as_ref()).map_or(member.time, |seen| seen.state_time);
+        let last = if member.outbound { &mut self.last_out } else { &mut self.last_in };
         *last = (*last).max(Some(time));
     }
-    if matches!(life.state, ThreadState::AwaitingAgent | ThreadState::AwaitingCustomer) {
+}
+
+/// The life of a part of a thread, from its messages and the state they shared.
+pub(crate) fn life_of_part(state: &Threading, context: &Context, thread: &Thread, lasts: Lasts) -> Life {
+    let whole = Life::of(thread);
+    let mut life = Life { last_in: lasts.last_in, last_out: lasts.last_out, ..whole };
+    let waits = matches!(life.state, ThreadState::AwaitingAgent | ThreadState::AwaitingCustomer);
+    if waits && !whole.is_for_agent_regardless() {
         let answered = life.last_out.is_some_and(|out| life.last_in.is_none_or(|last_in| last_in <= out));
         life.state = if answered { ThreadState::AwaitingCustomer } else { ThreadState::AwaitingAgent };
     }
-    if life.state != ThreadState::AwaitingCustomer {
-        life.silent_at = 0;
-    }
+    life.silent_at = life.silent_at_from(&state.workspace(&thread.workspace), context.now);
     life
 }
 
@@ -176,7 +228,7 @@ fn link_handles(
 ) {
     let (Some(left), Some(right)) = (state.handles.get(&a), state.handles.get(&b)) else { return };
     for base in &left.threads {
-        let Some(thread) = state.threads.get(&rejoinder_model::ThreadId(*base)) else { continue };
+        let Some(thread) = state.threads.get(&ThreadId(*base)) else { continue };
         let conversation = state.find_conversation(thread.conversation);
         if conversation == 0 {
             continue;

@@ -1,6 +1,7 @@
 //! Placement: which conversation and which thread a message belongs to (domain rules, section 1).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rejoinder_machine::{Context, Source, event};
 use rejoinder_model::{
@@ -14,8 +15,8 @@ use rejoinder_wire::event::{
 
 use crate::consider::key_of;
 use crate::life;
-use crate::link::Linker;
-use crate::record::{Message, Workspace};
+use crate::link::{Lasts, Linker, life_of_part};
+use crate::record::{Member, Message, Workspace};
 use crate::state::Threading;
 
 /// A message on its way to its place.
@@ -47,8 +48,10 @@ struct Joined {
 
 /// Whose message it is.
 enum Owner {
-    /// A customer's, or an answer to one.
-    Handle(HandleKey),
+    /// A customer's, or an answer to one who has no thread there yet.
+    Handle { handle: HandleKey, conversation: u64 },
+    /// A customer's, but set aside.
+    Aside(HandleKey),
     /// An answer that goes where the answered message is.
     Base { base: u64, handle: Option<HandleKey>, line: Option<LineKey> },
     /// An answer to a message that is not here yet.
@@ -98,6 +101,8 @@ pub(crate) fn place(
 #[derive(Clone, Copy, Default)]
 struct Found {
     base: Option<u64>,
+    /// The conversation of the base thread.
+    conversation: u64,
     handle: Option<HandleKey>,
     line: Option<LineKey>,
 }
@@ -105,9 +110,9 @@ struct Found {
 impl Arriving<'_> {
     fn place(&self, source: Source, out: &mut Vec<Event>) {
         let joined = self.conversation();
-        let mut linker = Linker::new(self.state, self.workspace, self.context.now);
+        let mut linker = Linker::new(self.state, self.context, self.workspace);
         self.join_conversations(&joined, &mut linker, out);
-        let owner = if self.is_automatic() { Owner::Nobody } else { self.owner() };
+        let owner = self.owner(&joined);
         let found = self.base(&owner, &joined, &mut linker, out);
         self.link_waiting(found, &mut linker, out);
         self.link_other_handles(found, &joined, &mut linker, out);
@@ -164,16 +169,15 @@ impl Arriving<'_> {
     }
 
     fn placed(&self, source: Source, found: Found, joined: &Joined, silent_at: Millis) -> MessagePlaced {
-        let awaits = self.parents.iter().filter(|(_, parent)| parent.seen.is_none());
         MessagePlaced {
             message: self.key.to_wire(),
             source: Some(source),
             thread: found.base.unwrap_or_default(),
-            person: self.person(found.handle),
+            person: if found.base.is_none() && self.waiting().is_none() { 0 } else { self.person(found.handle) },
             handle: found.handle.map(HandleKey::to_wire).unwrap_or_default(),
             conversation: joined.conversation,
             joins: joined.joins.clone(),
-            awaits: awaits.map(|(parent, _)| parent.to_wire()).collect(),
+            awaits: self.awaits().into_iter().map(MessageKey::to_wire).collect(),
             parent: self.parents.first().map(|(parent, _)| parent.to_wire()).unwrap_or_default(),
             event_time: self.time,
             state_time: self.state_time(),
@@ -201,6 +205,31 @@ impl Arriving<'_> {
         reach.map_or(0, |reach| reach.followers)
     }
 
+    /// To whom ours is.
+    fn recipient(&self) -> Option<HandleKey> {
+        let private = self.received.visibility == Visibility::Private as i32;
+        let recipient = self.received.recipients.first().filter(|id| private && !id.is_empty())?;
+        Some(HandleKey::new(self.workspace, &self.message.channel, recipient))
+    }
+
+    /// It is with the messages it names; an answer of ours without a recipient is with the first alone.
+    fn follows(&self) -> bool {
+        !self.outbound || self.is_direct() && self.recipient().is_some()
+    }
+
+    /// What it names and is not here, or waits itself where a direct message answers it.
+    fn awaits(&self) -> Vec<MessageKey> {
+        if self.is_direct() && !self.follows() {
+            // Further answers to what was set aside find this one there.
+            let aside = |parent: &Message| parent.seen.as_ref().is_some_and(|seen| seen.aside);
+            let first = self.parents.first().filter(|(_, parent)| aside(parent));
+            return first.map(|(key, _)| *key).into_iter().collect();
+        }
+        let nobodys = |parent: &Message| self.is_direct() && self.state.is_nobodys(parent.thread);
+        let awaited = self.parents.iter().filter(|(_, parent)| parent.seen.is_none() || nobodys(parent));
+        awaited.map(|(key, _)| *key).collect()
+    }
+
     fn is_automatic(&self) -> bool {
         !self.received.automatic.is_empty()
     }
@@ -212,6 +241,18 @@ impl Arriving<'_> {
     /// The waiting thread of answers that came before this message.
     fn waiting(&self) -> Option<u64> {
         (self.known.thread != 0 && self.state.find(self.known.thread).is_some()).then_some(self.known.thread)
+    }
+
+    /// The answers that came before this message, and the answers to them.
+    fn waiting_members(&self) -> Vec<(Member, Arc<Message>)> {
+        let hanging = self.waiting().map(|waiting| self.state.hanging_on(waiting)).unwrap_or_default();
+        hanging.into_iter().flat_map(|base| self.state.members(base)).collect()
+    }
+
+    /// Times of the direct ones among them.
+    fn waiting_times(&self) -> Vec<Millis> {
+        let direct = self.waiting_members().into_iter().filter(|(_, message)| message.conversation == 0);
+        direct.map(|(member, _)| member.time).collect()
     }
 
     /// The person of a handle: known, or numbered by this decision.
@@ -288,86 +329,135 @@ impl Arriving<'_> {
         handles.into_iter().filter(|other| *other != handle).collect()
     }
 
-    fn owner(&self) -> Owner {
+    fn owner(&self, joined: &Joined) -> Owner {
+        let named = |id: &str| HandleKey::new(self.workspace, &self.message.channel, id);
+        let of = |handle| Owner::Handle { handle, conversation: joined.conversation };
         if !self.outbound {
             let author = self.received.author_id.as_deref().filter(|id| !id.is_empty());
-            let named = |id| HandleKey::new(self.workspace, &self.message.channel, id);
-            return Owner::Handle(author.map_or_else(|| HandleKey::unnamed(self.key), named));
+            let handle = author.map_or_else(|| HandleKey::unnamed(self.key), named);
+            return if self.is_automatic() { Owner::Aside(handle) } else { of(handle) };
         }
-        let private = self.received.visibility == Visibility::Private as i32;
-        let recipient = self.received.recipients.first().filter(|id| private && !id.is_empty());
-        let recipient = recipient.map(|id| HandleKey::new(self.workspace, &self.message.channel, id));
-        let to_recipient = recipient.map_or(Owner::Nobody, Owner::Handle);
-        match self.parents.first() {
-            None => to_recipient,
-            Some((_, Message { seen: Some(seen), thread, .. })) => {
-                if *thread == 0 || self.state.find(*thread).is_none() {
-                    to_recipient
-                } else {
-                    Owner::Base { base: *thread, handle: seen.handle, line: seen.line }
+        if self.is_automatic() {
+            return Owner::Nobody;
+        }
+        match (self.parents.first(), self.recipient()) {
+            // A direct message is with whom it was sent to; what it answers is looked up there.
+            (_, Some(recipient)) if self.is_direct() => of(recipient),
+            (None, Some(recipient)) => of(recipient),
+            (None, None) => Owner::Nobody,
+            (Some((_, Message { seen: Some(seen), thread, conversation, .. })), _) => {
+                if let (Some(handle), true) = (seen.handle, seen.aside) {
+                    return Owner::Handle { handle, conversation: self.conversation_now(*conversation, joined) };
                 }
+                if self.state.find(*thread).is_none() {
+                    return Owner::Nobody;
+                }
+                let handle = self.state.threads.get(&ThreadId(*thread)).and_then(|thread| thread.handle);
+                let line = seen.line.filter(|_| self.is_direct());
+                Owner::Base { base: *thread, handle, line }
             }
-            Some(_) if self.is_direct() && recipient.is_some() => to_recipient,
-            Some((parent, _)) => Owner::Awaiting(*parent),
+            (Some((parent, _)), _) => Owner::Awaiting(*parent),
         }
+    }
+
+    /// The conversation that a known one is part of with this message.
+    fn conversation_now(&self, number: u64, joined: &Joined) -> u64 {
+        let root = self.state.find_conversation(number);
+        if joined.joins.contains(&root) { joined.conversation } else { root }
     }
 
     fn base(&self, owner: &Owner, joined: &Joined, linker: &mut Linker<'_>, out: &mut Vec<Event>) -> Found {
         match *owner {
             Owner::Nobody => Found::default(),
+            Owner::Aside(handle) => self.aside(handle, joined, linker, out),
             Owner::Awaiting(parent) => {
                 let answers = self.parents.first().map_or(0, |(_, parent)| parent.thread);
                 let answers = (self.state.find(answers).is_some()).then_some(answers);
                 let base = answers
                     .or_else(|| self.waiting())
-                    .unwrap_or_else(|| self.open(None, joined, 0, Some(parent), linker, out));
+                    // Where an awaited message stands is known when it comes.
+                    .unwrap_or_else(|| self.open(None, 0, 0, Some(parent), linker, out));
                 Found { base: Some(base), ..Found::default() }
             }
             Owner::Base { base, handle, line } => {
                 if let (Some(handle), Some(line)) = (handle, line) {
                     self.link_near(base, handle, line, &[self.time], linker, out);
                 }
-                Found { base: Some(base), handle, line }
+                let thread = self.state.threads.get(&ThreadId(base));
+                let conversation = thread.map_or(0, |thread| self.conversation_now(thread.conversation, joined));
+                Found { base: Some(base), handle, line, conversation }
             }
-            Owner::Handle(handle) if self.is_direct() => {
-                let line = LineKey::new(self.workspace, &self.message.channel, &self.message.account);
+            Owner::Handle { handle, .. } if self.is_direct() => {
+                let line = self.line();
                 let near = self.state.near(handle, line, self.time, self.policy.reopen_window_ms);
-                let base = self.parent_base(handle, joined).or_else(|| near.first().copied());
+                let answered = self.answered_bases(handle, joined);
+                let base = answered.first().copied().or_else(|| near.first().copied());
                 let base = base.or_else(|| self.waiting()).unwrap_or_else(|| {
                     let continues = self.state.line_before(handle, line, self.time).unwrap_or_default();
-                    self.open(Some(handle), joined, continues, None, linker, out)
+                    self.open(Some(handle), 0, continues, None, linker, out)
                 });
+                answered.iter().for_each(|answered| linker.link(base, *answered, Cause::ReplyLink, out));
                 self.link_near(base, handle, line, &[self.time], linker, out);
-                Found { base: Some(base), handle: Some(handle), line: Some(line) }
+                let thread = self.state.threads.get(&ThreadId(base));
+                let conversation = thread.map_or(0, |thread| self.state.find_conversation(thread.conversation));
+                Found { base: Some(base), handle: Some(handle), line: Some(line), conversation }
             }
-            Owner::Handle(handle) => {
-                let here = std::iter::once(&joined.conversation).chain(&joined.joins);
-                let own = here.filter_map(|n| self.state.places.get(&(*n, handle))).map(|base| *base).next();
-                let by_parent = self.parent_base(handle, joined);
-                if let (Some(parent), Some(own)) = (by_parent, own) {
-                    let split = |base| self.state.threads.get(&ThreadId(base)).is_some_and(|t| t.split_from != 0);
-                    if !split(parent) && !split(own) {
-                        linker.link(own, parent, Cause::ReplyLink, out);
-                    }
+            Owner::Handle { handle, conversation } => {
+                let own = self.own_place(handle, conversation, joined);
+                let answered = self.answered_bases(handle, joined);
+                // What waits takes the message's own conversation: it is no thread of another one.
+                let waiting = self.waiting().filter(|_| conversation == joined.conversation);
+                let base = answered.first().copied().or(own).or(waiting);
+                let base = base.unwrap_or_else(|| self.open(Some(handle), conversation, 0, None, linker, out));
+                for other in answered.into_iter().chain(own) {
+                    linker.link(other, base, Cause::ReplyLink, out);
                 }
-                let base = by_parent.or(own).or_else(|| self.waiting());
-                let base = base.unwrap_or_else(|| self.open(Some(handle), joined, 0, None, linker, out));
-                Found { base: Some(base), handle: Some(handle), line: None }
+                Found { base: Some(base), handle: Some(handle), line: None, conversation }
             }
         }
     }
 
-    /// The base thread of the message answered, when it is this handle's and of this conversation: our
-    /// answer may carry another conversation id than what it answers.
-    fn parent_base(&self, handle: HandleKey, joined: &Joined) -> Option<u64> {
-        self.parents.iter().find_map(|(_, parent)| {
-            let seen = parent.seen.as_ref()?;
+    /// A message that is set aside opens nothing; our answers to it are its author's all the same.
+    fn aside(&self, handle: HandleKey, joined: &Joined, linker: &mut Linker<'_>, out: &mut Vec<Event>) -> Found {
+        let Some(waiting) = self.waiting() else { return Found { handle: Some(handle), ..Found::default() } };
+        let line = self.is_direct().then(|| self.line());
+        if let Some(line) = line {
+            self.link_near(waiting, handle, line, &self.waiting_times(), linker, out);
+        } else if let Some(own) = self.own_place(handle, joined.conversation, joined) {
+            linker.link(own, waiting, Cause::ParentArrived, out);
+        }
+        Found { base: None, handle: Some(handle), line, conversation: joined.conversation }
+    }
+
+    /// Where direct messages with this account gather.
+    fn line(&self) -> LineKey {
+        LineKey::new(self.workspace, &self.message.channel, &self.message.account)
+    }
+
+    /// The base thread of a handle in a conversation.
+    fn own_place(&self, handle: HandleKey, conversation: u64, joined: &Joined) -> Option<u64> {
+        let joins = joined.joins.iter().filter(|_| conversation == joined.conversation);
+        let here = std::iter::once(&conversation).chain(joins);
+        here.filter_map(|n| self.state.places.get(&(*n, handle))).map(|base| *base).next()
+    }
+
+    /// Base threads of the messages answered, where they are this handle's. Conversations count
+    /// more than links; direct messages have none.
+    fn answered_bases(&self, handle: HandleKey, joined: &Joined) -> Vec<u64> {
+        let theirs = |parent: &Message| {
             let thread = self.state.threads.get(&ThreadId(parent.thread))?;
-            let there = self.state.find_conversation(thread.conversation);
-            let together = there == 0 || there == joined.conversation || joined.joins.contains(&there);
-            let theirs = seen.handle == Some(handle) && together && self.state.find(parent.thread).is_some();
+            let there = self.conversation_now(thread.conversation, joined);
+            let together = self.is_direct() || there == joined.conversation;
+            let theirs = thread.handle == Some(handle) && together && self.state.find(parent.thread).is_some();
             theirs.then_some(parent.thread)
-        })
+        };
+        if self.follows() {
+            return self.parents.iter().filter_map(|(_, parent)| theirs(parent)).collect();
+        }
+        // It answers what was set aside, and goes where other answers to that went.
+        let answers = self.parents.first().map(|(_, parent)| parent.awaited_by.clone()).unwrap_or_default();
+        let of = |base: &u64| self.state.threads.get(&ThreadId(*base)).is_some_and(|t| t.handle == Some(handle));
+        answers.into_iter().filter(of).collect()
     }
 
     /// Links a base thread to those whose direct messages lie within the window of `times`.
@@ -390,72 +480,80 @@ impl Arriving<'_> {
 
     /// What waited for this message finds its place.
     fn link_waiting(&self, found: Found, linker: &mut Linker<'_>, out: &mut Vec<Event>) {
-        if self.is_automatic() {
-            return;
-        }
         if let Some(waiting) = self.waiting() {
             match found.base {
                 Some(base) if base != waiting => linker.link(base, waiting, Cause::ParentArrived, out),
                 Some(_) => {}
-                None => {
-                    let dissolved = self.hanging_on(waiting).into_iter().map(|from| ThreadRelinked {
-                        from,
-                        because: self.key.to_wire(),
-                        heir: self.heir(from),
-                        ..ThreadRelinked::default()
-                    });
-                    out.extend(dissolved.map(|relinked| event(self.workspace, Body::ThreadRelinked(relinked))));
-                }
+                None if found.handle.is_some() => {}
+                None => self.dissolve(waiting, out),
             }
-            if let Found { base: Some(base), handle: Some(handle), line: Some(line) } = found {
-                let times: Vec<Millis> = self.state.member_times(waiting);
-                self.link_near(base, handle, line, &times, linker, out);
+            if let Found { base: Some(base), handle: Some(handle), line: Some(line), .. } = found {
+                self.link_near(base, handle, line, &self.waiting_times(), linker, out);
             }
         }
-        let (Some(base), Some(handle)) = (found.base, found.handle) else { return };
-        for answer in &self.known.awaited_by {
-            let theirs = self.state.threads.get(&ThreadId(*answer)).is_some_and(|t| t.handle == Some(handle));
+        let Some(handle) = found.handle else { return };
+        let answers = found.base.into_iter().flat_map(|base| self.known.awaited_by.iter().map(move |a| (base, *a)));
+        let mut answers: Vec<(u64, u64)> = answers.collect();
+        for (member, message) in self.waiting_members() {
+            answers.extend(message.awaited_by.iter().map(|answer| (member.base, *answer)));
+        }
+        for (base, answer) in answers {
+            let theirs = self.state.threads.get(&ThreadId(answer)).is_some_and(|t| t.handle == Some(handle));
             if theirs {
-                linker.link(base, *answer, Cause::ReplyLink, out);
+                linker.link(base, answer, Cause::ReplyLink, out);
             }
         }
     }
 
-    /// Who takes over when a base thread that gave a thread its number is dissolved; 0: nobody need.
-    fn heir(&self, base: u64) -> u64 {
-        let thread = self.state.find(base).filter(|(id, _)| id.0 == base);
-        thread.and_then(|(_, thread)| thread.bases.iter().copied().min()).unwrap_or_default()
-    }
-
-    /// A waiting thread, and those that waited for the answers in it: all hang on the same opening post.
-    fn hanging_on(&self, waiting: u64) -> Vec<u64> {
-        let mut hanging = vec![waiting];
-        let links = self.state.find(waiting).map(|(_, thread)| thread.links.clone()).unwrap_or_default();
-        let mut next = 0;
-        while let Some(base) = hanging.get(next).copied() {
-            let nobodys = |base: u64| self.state.threads.get(&ThreadId(base)).is_some_and(|t| t.handle.is_none());
-            let waited = links.iter().filter(|link| link.cause() == Cause::ParentArrived && link.left == base);
-            for link in waited {
-                if nobodys(link.right) && !hanging.contains(&link.right) {
-                    hanging.push(link.right);
-                }
-            }
-            next += 1;
+    /// What waited for this message is in no thread, as the message itself.
+    fn dissolve(&self, waiting: u64, out: &mut Vec<Event>) {
+        let Some((id, thread)) = self.state.find(waiting) else { return };
+        let hanging = self.state.hanging_on(waiting);
+        let (mut root, mut left) = (id.0, BTreeSet::from_iter(thread.bases.iter().copied().chain([id.0])));
+        for from in &hanging {
+            left.remove(from);
+            // Who takes over when a base thread that gave a thread its number is gone; 0: nobody need.
+            let heir = if *from == root { left.first().copied().unwrap_or_default() } else { 0 };
+            root = if heir == 0 { root } else { heir };
+            let because = self.key.to_wire();
+            let relinked = ThreadRelinked { from: *from, because, heir, ..ThreadRelinked::default() };
+            out.push(event(self.workspace, Body::ThreadRelinked(relinked)));
         }
-        hanging
+        // Others that people merged with it may wait for an agent again.
+        let stays = |base: &u64| !hanging.contains(base) && self.state.find(*base).is_some();
+        let rest = std::iter::once(id.0).chain(thread.bases.iter().copied()).filter(stays).min();
+        let Some(rest) = rest else { return };
+        let mut lasts = Lasts::default();
+        thread.messages.iter().filter(|member| stays(&member.base)).for_each(|member| lasts.add(self.state, member));
+        let life = life_of_part(self.state, self.context, &thread, lasts);
+        if life.state != thread.state() {
+            let changed = ThreadStateChanged {
+                thread: rest,
+                from: thread.state,
+                to: life.state as i32,
+                cause: thread_state_changed::Cause::Merge as i32,
+                silent_at: life.silent_at,
+                at: self.context.now,
+                clock_time: self.context.now,
+                person: self.state.person_of(thread.handle),
+                ..life::about(&thread)
+            };
+            out.push(event(self.workspace, Body::ThreadStateChanged(changed)));
+        }
     }
 
     /// Other handles of the same person have their threads in the same place.
     fn link_other_handles(&self, found: Found, joined: &Joined, linker: &mut Linker<'_>, out: &mut Vec<Event>) {
-        let (Some(base), Some(handle)) = (found.base, found.handle) else { return };
+        let (Some(base), Some(handle)) = (found.base.or_else(|| self.waiting()), found.handle) else { return };
+        let mut times = vec![self.time];
+        times.extend(self.waiting_times());
         for other in self.other_handles(handle) {
-            let mut theirs = Vec::new();
-            if let Some(line) = found.line {
-                theirs = self.state.near(other, line, self.time, self.policy.reopen_window_ms);
+            let theirs = if let Some(line) = found.line {
+                let window = self.policy.reopen_window_ms;
+                times.iter().flat_map(|time| self.state.near(other, line, *time, window)).collect::<BTreeSet<u64>>()
             } else {
-                let here = std::iter::once(&joined.conversation).chain(&joined.joins);
-                theirs.extend(here.filter_map(|n| self.state.places.get(&(*n, other))).map(|base| *base));
-            }
+                self.own_place(other, found.conversation, joined).into_iter().collect()
+            };
             for their in theirs {
                 linker.link_as(base.min(their), base.max(their), Cause::PersonsMerged, 0, "", out);
             }
@@ -466,7 +564,7 @@ impl Arriving<'_> {
     fn open(
         &self,
         handle: Option<HandleKey>,
-        joined: &Joined,
+        conversation: u64,
         continues: u64,
         awaits: Option<MessageKey>,
         linker: &mut Linker<'_>,
@@ -479,8 +577,7 @@ impl Arriving<'_> {
             Body::ThreadOpened(ThreadOpened {
                 thread,
                 person: self.person(handle),
-                // Where an awaited message stands is known when it comes.
-                conversation: if awaits.is_some() { 0 } else { joined.conversation },
+                conversation,
                 continues,
                 awaits: awaits.map(MessageKey::to_wire).unwrap_or_default(),
                 channel: self.message.channel.clone(),

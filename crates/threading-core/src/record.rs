@@ -62,7 +62,8 @@ pub struct Message {
     pub conversation: u64,
     /// Its base thread, or the one in which answers to it wait; 0: none.
     pub thread: u64,
-    /// Base threads of messages that answer it, as long as it is awaited.
+    /// Base threads of direct messages that answer it, as long as it is awaited; of our answers, when it
+    /// was set aside.
     pub awaited_by: Vec<u64>,
     /// The newest edit or delete.
     pub revision: Option<Revision>,
@@ -196,12 +197,14 @@ pub struct Person {
     pub version: u64,
 }
 
-/// A person merged into another.
+/// A person merged into another. Merges of whom was merged stay beside it, so that each can be undone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PersonMerge {
+    /// Into whom.
+    pub into: u64,
     /// Who it was.
     pub from: u64,
-    /// The handles that came along.
+    /// The handles that would go again.
     pub handles: Vec<HandleKey>,
 }
 

@@ -6,9 +6,9 @@ use rejoinder_machine::{
     Backing, Context, DueTimer, Failure, Own, Source, State, Table, TableVisitor, TimerKey, Timers, event,
 };
 use rejoinder_model::{ConversationKey, HandleKey, LineKey, MessageKey, Millis, PersonId, Service, ThreadId};
-use rejoinder_wire::event::{Event, event::Body};
+use rejoinder_wire::event::{Event, event::Body, threads_merged::Cause};
 
-use crate::record::{Conversation, Handle, Message, Person, Request, SetAside, Thread, Workspace};
+use crate::record::{Conversation, Handle, Member, Message, Person, Request, SetAside, Thread, Workspace};
 use crate::{apply, consider, life};
 
 /// Which timer of a thread: silence resolves it.
@@ -52,16 +52,16 @@ impl Threading {
     #[must_use]
     pub fn find(&self, base: u64) -> Option<(ThreadId, Arc<Thread>)> {
         let mut id = ThreadId::from_wire(base)?;
-        loop {
-            let thread = self.threads.get(&id)?;
-            if thread.dissolved {
-                return None;
-            }
-            match ThreadId::from_wire(thread.into) {
-                None => return Some((id, thread)),
-                Some(into) => id = into,
-            }
+        let mut thread = self.threads.get(&id)?;
+        if thread.dissolved {
+            return None;
         }
+        // The way may lead over dissolved ones: they have lost their messages, not their place.
+        while let Some(into) = ThreadId::from_wire(thread.into) {
+            id = into;
+            thread = self.threads.get(&id)?;
+        }
+        Some((id, thread))
     }
 
     /// The conversation that one is part of today.
@@ -112,10 +112,22 @@ impl Threading {
         handle.and_then(|key| self.handles.get(&key)).map_or(0, |handle| handle.person)
     }
 
-    /// The person of a thread, `None` while not known.
+    /// The person of a thread, `None` while not known: that of its earliest base thread that has one.
     #[must_use]
     pub fn thread_person(&self, thread: &Thread) -> Option<PersonId> {
-        PersonId::from_wire(self.person_of(thread.handle))
+        let merged = thread.bases.iter().filter_map(|base| self.threads.get(&ThreadId(*base)));
+        let handle = thread.handle.or_else(|| merged.into_iter().find_map(|base| base.handle));
+        PersonId::from_wire(self.person_of(handle))
+    }
+
+    /// A base thread made by a split: rules do not put it back.
+    pub(crate) fn is_split(&self, base: u64) -> bool {
+        self.threads.get(&ThreadId(base)).is_some_and(|thread| thread.split_from != 0)
+    }
+
+    /// Its messages wait for one that is not here, or turned out to be nobody's.
+    pub(crate) fn is_nobodys(&self, base: u64) -> bool {
+        self.threads.get(&ThreadId(base)).is_some_and(|thread| thread.handle.is_none())
     }
 
     /// The handles that have a base thread in a conversation, and which.
@@ -151,12 +163,29 @@ impl Threading {
         self.find(base).map(|(id, _)| id.0)
     }
 
-    /// Times of the messages of a base thread.
-    #[must_use]
-    pub fn member_times(&self, base: u64) -> Vec<Millis> {
+    /// A base thread that waits for a message, and those that waited for the answers in it.
+    pub(crate) fn hanging_on(&self, waiting: u64) -> Vec<u64> {
+        let mut hanging = vec![waiting];
+        let whole = self.find(waiting);
+        let links = whole.iter().flat_map(|(_, thread)| &thread.links);
+        let waited: Vec<_> = links.filter(|link| link.cause() == Cause::ParentArrived).collect();
+        let mut next = 0;
+        while let Some(base) = hanging.get(next).copied() {
+            for link in waited.iter().filter(|link| link.left == base) {
+                if self.is_nobodys(link.right) && !hanging.contains(&link.right) {
+                    hanging.push(link.right);
+                }
+            }
+            next += 1;
+        }
+        hanging
+    }
+
+    /// The messages of a base thread, and what is known of them.
+    pub(crate) fn members(&self, base: u64) -> Vec<(Member, Arc<Message>)> {
         let thread = self.find(base);
-        let members = thread.iter().flat_map(|(_, thread)| &thread.messages);
-        members.filter(|member| member.base == base).map(|member| member.time).collect()
+        let members = thread.iter().flat_map(|(_, thread)| &thread.messages).filter(|member| member.base == base);
+        members.filter_map(|member| Some((*member, self.messages.get(&member.key)?))).collect()
     }
 
     /// Removes the timers of a thread.

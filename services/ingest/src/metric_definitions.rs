@@ -18,14 +18,23 @@ pub fn describe() {
     for (name, help) in ALL {
         describe_counter!(name, help);
     }
+    // There from the start, so that a rate is known before the first time.
+    counter!(SHED).increment(0);
+    count("accepted", 0);
+    count("duplicate", 0);
+    count("refused", 0);
 }
 
 pub(crate) fn published(results: &[PublishResult]) {
     let counted = [(Outcome::Accepted, "accepted"), (Outcome::Duplicate, "duplicate"), (Outcome::Refused, "refused")];
     for (outcome, name) in counted {
         let count = results.iter().filter(|result| result.outcome() == outcome).count();
-        counter!(INTERACTIONS, "outcome" => name).increment(count as u64);
+        self::count(name, count as u64);
     }
+}
+
+fn count(outcome: &'static str, interactions: u64) {
+    counter!(INTERACTIONS, "outcome" => outcome).increment(interactions);
 }
 
 pub(crate) fn shed(interactions: usize) {

@@ -16,7 +16,7 @@ use rejoinder_threading::Quarantine;
 use rejoinder_threading_core::record::SetAside;
 use tonic::{Request, Response, Status};
 
-use crate::server::Inside;
+use crate::inside::Inside;
 
 /// The service over the inside of this process.
 pub(crate) struct Administration {
@@ -78,6 +78,7 @@ impl AdminService for Administration {
         let name = workspace(request.metadata())?;
         let request = request.into_inner();
         let page = page(request.page_size, &request.page_token)?;
+        self.inside.must_exist(&name).await?;
         let mut listed = self.quarantine.list(&name, page.from).await?;
         let next = listed.get(page.size).map(|(number, _)| number.to_string());
         listed.truncate(page.size);
@@ -100,6 +101,7 @@ impl AdminService for Administration {
         request: Request<RetryQuarantinedRequest>,
     ) -> Result<Response<RetryQuarantinedResponse>, Status> {
         let name = workspace(request.metadata())?;
+        self.inside.must_exist(&name).await?;
         let number = self.number(&name, &request.into_inner().quarantine_id)?;
         let as_of = self.quarantine.retry(&name, number).await?;
         Ok(Response::new(RetryQuarantinedResponse { as_of }))
@@ -110,6 +112,7 @@ impl AdminService for Administration {
         request: Request<SkipQuarantinedRequest>,
     ) -> Result<Response<SkipQuarantinedResponse>, Status> {
         let name = workspace(request.metadata())?;
+        self.inside.must_exist(&name).await?;
         let number = self.number(&name, &request.into_inner().quarantine_id)?;
         let as_of = self.quarantine.skip(&name, number).await?;
         Ok(Response::new(SkipQuarantinedResponse { as_of }))

@@ -6,9 +6,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use figment::Figment;
+use figment::error::Kind;
 use figment::providers::{Env, Format as _, Serialized, Toml};
 use rejoinder_ingest::Quota;
 use serde::{Deserialize, Serialize};
+
+/// What the names of options begin with in the environment.
+const PREFIX: &str = "REJOINDER_";
+/// Variables of the environment that tests read, and a server that they start passes over.
+const OF_TESTS: [&str; 3] = ["corpora", "crash_rounds", "golden"];
 
 /// How a server runs. Each option has the default that `Default` gives it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -18,8 +24,11 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// Where gRPC listens. Port 0: any that is free.
     pub(crate) grpc_addr: SocketAddr,
-    /// Where `/metrics`, `/healthz` and `/readyz` listen.
+    /// Where HTTP listens: `/metrics`, `/healthz` and `/readyz`.
     pub(crate) http_addr: SocketAddr,
+    /// Where these three listen instead; not given: there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) admin_addr: Option<SocketAddr>,
     /// Partitions of a new log; they never change.
     pub(crate) partitions: u16,
     /// Threads that decide; 0: one a core.
@@ -45,6 +54,7 @@ impl Default for Config {
             data_dir: PathBuf::from("rejoinder-data"),
             grpc_addr: SocketAddr::from(([127, 0, 0, 1], 7400)),
             http_addr: SocketAddr::from(([127, 0, 0, 1], 7480)),
+            admin_addr: None,
             partitions: 16,
             workers: 0,
             lane_memory_bytes: 64 << 20,
@@ -66,6 +76,8 @@ pub(crate) struct Flags {
     pub(crate) grpc_addr: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) http_addr: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) admin_addr: Option<SocketAddr>,
 }
 
 impl Config {
@@ -77,14 +89,38 @@ impl Config {
             let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
             figment = figment.merge(Toml::string(&text));
         }
-        // Tests find their corpora by this one.
-        let environment = Env::prefixed("REJOINDER_").ignore(&["corpora"]);
+        let environment = Env::prefixed(PREFIX).ignore(&OF_TESTS);
         figment = figment.merge(environment).merge(Serialized::defaults(flags));
-        let config: Self = figment.extract().map_err(|error| match file {
-            Some(file) => anyhow::anyhow!("{}: {error}", file.display()),
-            None => anyhow::anyhow!("{error}"),
-        })?;
+        let config: Self = figment.extract().map_err(|error| explained(error, file))?;
         anyhow::ensure!(config.partitions > 0, "partitions: there must be one at least");
         Ok(config)
     }
 }
+
+/// All that is wrong, where it was said, and what was probably meant.
+fn explained(error: figment::Error, file: Option<&Path>) -> anyhow::Error {
+    let lines: Vec<String> = error.into_iter().map(|error| one(error, file)).collect();
+    anyhow::anyhow!("{}", lines.join("\n"))
+}
+
+fn one(mut error: figment::Error, file: Option<&Path>) -> String {
+    let from_environment = error.metadata.as_ref().is_some_and(|metadata| metadata.name.contains(PREFIX));
+    let option = error.path.join(".");
+    let named = if from_environment { format!("{PREFIX}{}", option.to_uppercase()) } else { format!("{option:?}") };
+    let place = file.filter(|_| !from_environment).map(|file| format!("{}: ", file.display())).unwrap_or_default();
+    if let Kind::UnknownField(name, known) = &error.kind {
+        let named = if option.is_empty() { format!("{name:?}") } else { named };
+        return format!("{place}there is no option {named}{}", rejoinder_policy::nearest(name, known));
+    }
+    // Said by the words before.
+    error.metadata = None;
+    error.profile = None;
+    if option.is_empty() {
+        return format!("{place}{}", error.to_string().trim_end());
+    }
+    error.path.clear();
+    format!("{place}{named}: {}", error.to_string().trim_end())
+}
+
+#[cfg(test)]
+mod tests;

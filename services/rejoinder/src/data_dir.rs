@@ -8,9 +8,9 @@ use rejoinder_event_log::EventLog;
 use rejoinder_event_log_embedded::EmbeddedLog;
 use rejoinder_ingest_core::Ingest;
 use rejoinder_machine::State;
-use rejoinder_model::partition_of;
+use rejoinder_model::Service;
 use rejoinder_projection_store::ProjectionStore;
-use rejoinder_runtime::{Clock, JobQueue, Lane, ManualClock, Options, Phase, Progress, Turn};
+use rejoinder_runtime::{Clock, JobQueue, Lane, ManualClock, Options, Phase, Progress, Status, Turn};
 use rejoinder_threading_core::Threading;
 
 /// Bytes of jobs that may wait in one lane.
@@ -21,7 +21,6 @@ pub(crate) struct Partition {
     pub(crate) ingest: Lane<Ingest>,
     pub(crate) ingest_jobs: Arc<JobQueue<Ingest>>,
     pub(crate) threading: Lane<Threading>,
-    pub(crate) threading_jobs: Arc<JobQueue<Threading>>,
 }
 
 impl Partition {
@@ -33,13 +32,11 @@ impl Partition {
         options: Options,
     ) -> anyhow::Result<Self> {
         let ingest_jobs = Arc::new(JobQueue::new(QUEUE_BYTES));
-        let threading_jobs = Arc::new(JobQueue::new(QUEUE_BYTES));
         let log: Arc<dyn EventLog> = log.clone();
         Ok(Self {
             ingest: lane(partition, &log, clock, store, ingest_jobs.clone(), options)?,
             ingest_jobs,
-            threading: lane(partition, &log, clock, store, threading_jobs.clone(), options)?,
-            threading_jobs,
+            threading: lane(partition, &log, clock, store, Arc::new(JobQueue::new(QUEUE_BYTES)), options)?,
         })
     }
 
@@ -53,6 +50,12 @@ impl Partition {
             }
         }
         Ok(())
+    }
+
+    /// How many events both services have written.
+    pub(crate) fn events(&self) -> u64 {
+        let of = |status: Status, service| status.fold.lane(service).next_own_seq - 1;
+        of(self.ingest.status(), Service::Ingest) + of(self.threading.status(), Service::Threading)
     }
 
     pub(crate) fn is_live(&self) -> bool {
@@ -87,12 +90,6 @@ impl Stopped {
         let log = EmbeddedLog::open_read_only(&dir.join("log"))?;
         let store = ProjectionStore::open_read_only(&dir.join("state"))?;
         Ok(Self { log, store })
-    }
-
-    /// The partition of a workspace.
-    pub(crate) fn workspace(&self, workspace: &str) -> anyhow::Result<(u16, Partition)> {
-        let number = partition_of(workspace, self.log.partitions());
-        Ok((number, self.partition(number)?))
     }
 
     pub(crate) fn partition(&self, number: u16) -> anyhow::Result<Partition> {

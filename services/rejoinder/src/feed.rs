@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
-use crate::server::Inside;
+use crate::inside::Inside;
 
 /// Answers that may wait for a slow reader.
 const MAX_WAITING: usize = 256;
@@ -103,6 +103,7 @@ impl EventFeedService for Feed {
         if let Some(unknown) = types.iter().find(|name| !self.names.0.values().any(|known| known == *name)) {
             return Err(refuse::invalid("TYPE_UNKNOWN", "types", format!("there is no event {unknown:?}")));
         }
+        self.inside.must_exist(&of).await?;
         let partition = self.inside.ingest.partition(&of);
         let end = self.inside.log.end(partition);
         let wrong = |what: String| refuse::invalid("POSITION_INVALID", "from", what);

@@ -7,26 +7,31 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
+use axum::serve::ListenerExt as _;
 use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::server::Inside;
+use crate::inside::Inside;
 
 const LOG_END: &str = "rejoinder_log_end_records";
 const LAG: &str = "rejoinder_lane_lag_records";
 const LIVE: &str = "rejoinder_lane_live";
 const VOID: &str = "rejoinder_log_void_records";
 const FREE: &str = "rejoinder_log_free_bytes";
+const JUMPED: &str = "rejoinder_clock_jumped";
+const AHEAD: &str = "rejoinder_log_ahead_seconds";
 
 /// Metrics of the engine: names and helps, for the reference.
-pub(crate) const ALL: [(&str, &str); 5] = [
+pub(crate) const ALL: [(&str, &str); 7] = [
     (LOG_END, "Records of the event log, by partition."),
     (LAG, "Records that a service has not considered yet, by service and partition."),
     (LIVE, "1 while a service decides for a partition, by service and partition."),
     (VOID, "Records that changed nothing: of an owner deposed before, or sent twice, by partition."),
     (FREE, "Free bytes on the disk of the event log."),
+    (JUMPED, "1 while the wall clock has jumped and no timer fires."),
+    (AHEAD, "How far the newest record lies in the future; no timer of its partition fires from 60 s on."),
 ];
 
 /// One recorder for the process, however many servers it runs.
@@ -37,28 +42,37 @@ fn recorder() -> anyhow::Result<&'static PrometheusHandle> {
     }
     let handle = PrometheusBuilder::new().install_recorder().context("the metrics recorder")?;
     rejoinder_ingest::metric_definitions::describe();
+    rejoinder_threading::metric_definitions::describe();
     for (name, help) in ALL {
         describe_gauge!(name, help);
     }
     Ok(RECORDER.get_or_init(|| handle))
 }
 
-/// Answers until it is told to stop.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    inside: Arc<Inside>,
-    mut stopping: watch::Receiver<bool>,
-) -> anyhow::Result<()> {
+/// What operators look at.
+pub(crate) fn admin(inside: Arc<Inside>) -> anyhow::Result<Router> {
     recorder()?;
-    let router = Router::new()
+    Ok(Router::new()
         .route("/metrics", get(render))
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
-        .with_state(inside);
+        .with_state(inside))
+}
+
+/// Answers until it is told to stop.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    mut stopping: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
     let stopped = async move {
         // An error: the server is gone, which is a stop too.
         let _ = stopping.wait_for(|stop| *stop).await;
     };
+    let listener = listener.tap_io(|stream| {
+        // Refused by some kinds of sockets; answers are only slower then.
+        let _ = stream.set_nodelay(true);
+    });
     axum::serve(listener, router).with_graceful_shutdown(stopped).await.context("HTTP")
 }
 
@@ -85,6 +99,10 @@ async fn render(State(inside): State<Arc<Inside>>) -> Result<String, StatusCode>
             .set(end.saturating_sub(status.considered) as f64);
         gauge!(LIVE, "service" => service.name(), "partition" => of).set(f64::from(u8::from(live)));
     }
+    let newest = inside.lanes().iter().map(|(_, _, status)| status.fold.now).max().unwrap_or_default();
+    gauge!(AHEAD).set(newest.saturating_sub(inside.clock.wall_ms()).max(0) as f64 / 1_000.0);
     gauge!(FREE).set(inside.log.free_bytes() as f64);
+    gauge!(JUMPED).set(f64::from(u8::from(!inside.clock.is_trusted())));
+    rejoinder_threading::metric_definitions::look(&inside.threading).await;
     recorder().map(PrometheusHandle::render).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }

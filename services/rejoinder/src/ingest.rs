@@ -32,9 +32,6 @@ const BATCH_BYTES: usize = 1 << 20;
 const WINDOW: usize = 16;
 /// Acknowledged records after which the server is told how far we are.
 const CURSOR_EVERY: u64 = 20_000;
-/// How long a server may be away before we give up.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// What is sent, and how.
 pub(crate) struct Options {
     pub(crate) endpoint: String,
@@ -43,6 +40,8 @@ pub(crate) struct Options {
     pub(crate) account: Option<String>,
     pub(crate) live: bool,
     pub(crate) from_start: bool,
+    /// How long the server may be away before we give up.
+    pub(crate) patience: Duration,
 }
 
 #[derive(Default)]
@@ -71,9 +70,10 @@ pub(crate) async fn run(paths: &[PathBuf], options: &Options) -> anyhow::Result<
     bar.set_style(ProgressStyle::with_template("{spinner} {msg} {human_pos} records, {per_sec}")?);
     let mut counts = Counts::default();
     let mut cut_off = None;
+    let mut remote = Remote::connect(&options.endpoint, &options.workspace).await?;
     for path in paths {
         bar.set_message(path.display().to_string());
-        if let Err(error) = file(path, options, &mut counts, &bar).await {
+        if let Err(error) = file(path, &mut remote, options, &mut counts, &bar).await {
             if error.downcast_ref::<files::CutOff>().is_none() {
                 return Err(error);
             }
@@ -89,11 +89,16 @@ pub(crate) async fn run(paths: &[PathBuf], options: &Options) -> anyhow::Result<
     Ok(if refused + malformed > 0 || cut_off.is_some() { Ended::FoundWrong } else { Ended::Well })
 }
 
-async fn file(path: &Path, options: &Options, counts: &mut Counts, bar: &ProgressBar) -> anyhow::Result<()> {
-    let mut remote = Remote::connect(&options.endpoint, &options.workspace).await?;
+async fn file(
+    path: &Path,
+    remote: &mut Remote,
+    options: &Options,
+    counts: &mut Counts,
+    bar: &ProgressBar,
+) -> anyhow::Result<()> {
     let connector = connector(path);
     let done = match &connector {
-        Some(connector) if !options.from_start => cursor(&remote, connector, 0).await?,
+        Some(connector) if !options.from_start => cursor(remote, options, connector, 0).await?,
         _ => 0,
     };
     if done > 0 {
@@ -157,23 +162,23 @@ async fn file(path: &Path, options: &Options, counts: &mut Counts, bar: &Progres
                     if acknowledged >= reported + CURSOR_EVERY && whole {
                         reported = acknowledged;
                         if let Some(connector) = &connector {
-                            cursor(&remote, connector, reported).await?;
+                            cursor(remote, options, connector, reported).await?;
                         }
                     }
                 }
             }
         };
         if let Some(status) = broken {
-            if !matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal) {
+            if !is_broken(&status) {
                 return Err(refused(&status));
             }
             bar.suspend(|| say(&format!("the connection broke ({}): trying again", status.message())));
-            remote = reconnect(options).await?;
+            *remote = reconnect(options).await?;
         }
     }
     reading.await?;
     if let Some(connector) = &connector {
-        cursor(&remote, connector, acknowledged).await?;
+        cursor(remote, options, connector, acknowledged).await?;
     }
     ended.unwrap_or(Ok(()))
 }
@@ -186,20 +191,33 @@ fn connector(path: &Path) -> Option<String> {
     Some(format!("ingest-file-{hash:016x}"))
 }
 
+/// Is it the connection, or a server that goes down, rather than a refusal?
+fn is_broken(status: &Status) -> bool {
+    matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal)
+}
+
 /// Tells the server how many records are acknowledged, and returns what it knew; 0 only asks.
-async fn cursor(remote: &Remote, connector: &str, records: u64) -> anyhow::Result<u64> {
+async fn cursor(remote: &mut Remote, options: &Options, connector: &str, records: u64) -> anyhow::Result<u64> {
     let cursor = if records == 0 { String::new() } else { records.to_string() };
     let request = ReportCursorRequest { connector: connector.to_owned(), cursor, caught_up: false };
-    let answer = IngestServiceClient::new(remote.channel.clone()).report_cursor(remote.request(request)).await;
-    Ok(answer.map_err(|status| refused(&status))?.into_inner().cursor.parse().unwrap_or(0))
+    loop {
+        let mut client = IngestServiceClient::new(remote.channel.clone());
+        match client.report_cursor(remote.request(request.clone())).await {
+            Ok(answer) => return Ok(answer.into_inner().cursor.parse().unwrap_or(0)),
+            Err(status) if is_broken(&status) => *remote = reconnect(options).await?,
+            Err(status) => return Err(refused(&status)),
+        }
+    }
 }
 
 async fn reconnect(options: &Options) -> anyhow::Result<Remote> {
     let mut waited = Duration::ZERO;
     let mut pause = Duration::from_millis(50);
+    // Also a server that answers at once may be on its way down or up.
+    tokio::time::sleep(pause).await;
     loop {
         match Remote::connect(&options.endpoint, &options.workspace).await {
-            Err(error) if error.is::<Unreachable>() && waited < PATIENCE => {
+            Err(error) if error.is::<Unreachable>() && waited < options.patience => {
                 tokio::time::sleep(pause).await;
                 waited += pause;
                 pause = (pause * 2).min(Duration::from_secs(2));

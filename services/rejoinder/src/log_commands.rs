@@ -8,7 +8,7 @@ use anyhow::{Context as _, anyhow};
 use rejoinder_event_log::{EventLog, PartitionFold, RecordView};
 use rejoinder_model::Service;
 use rejoinder_projection_store::{LaneStore, ProjectionStore};
-use rejoinder_runtime::{Clock, ManualClock, Options};
+use rejoinder_runtime::{Clock, ManualClock, Options, SystemClock};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::Ended;
@@ -85,6 +85,7 @@ fn fold_anew(
     mut each: impl FnMut(u16, &ProjectionStore, &ProjectionStore) -> anyhow::Result<Option<String>>,
 ) -> anyhow::Result<Option<String>> {
     let dir = std::env::temp_dir().join(format!("rejoinder-rebuild-{}", std::process::id()));
+    let (system, mut events, mut milliseconds) = (SystemClock::new(), 0, 0);
     let result = (|| {
         let rebuilt = ProjectionStore::open(&dir, 64 << 20)?;
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::default());
@@ -93,12 +94,15 @@ fn fold_anew(
                 continue;
             }
             let options = Options { follow_only: true, ..Options::default() };
+            let start = system.wall_ms();
             let mut partition = Partition::open(number, &stopped.log, &clock, &rebuilt, options)?;
             if let Err(error) = partition.fold_to_end() {
                 return Ok(Some(format!("partition {number}: {error:#}")));
             }
             partition.ingest.store_now()?;
             partition.threading.store_now()?;
+            milliseconds += system.wall_ms() - start;
+            events += partition.events();
             if let Some(wrong) = each(number, &rebuilt, &stopped.store)? {
                 return Ok(Some(wrong));
             }
@@ -106,6 +110,8 @@ fn fold_anew(
         Ok(None)
     })();
     std::fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+    let milliseconds = u64::try_from(milliseconds).unwrap_or_default().max(1);
+    say(&format!("folded {events} events in {milliseconds} ms, {}/s", events * 1_000 / milliseconds));
     result
 }
 

@@ -9,18 +9,21 @@ mod events;
 mod export;
 mod feed;
 mod files;
+mod grpc;
 mod http;
 mod ingest;
+mod inside;
+mod local;
 mod log_commands;
 mod policy;
 mod query;
 mod remote;
 mod replay;
 mod server;
-mod show;
 mod table;
 mod up;
 
+use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -34,7 +37,7 @@ use crate::table::Output;
 
 /// Social customer service: scattered messages become threads, durable, queryable, rebuildable.
 #[derive(Parser)]
-#[command(name = "rejoinder", version, about)]
+#[command(name = "rejoinder", version)]
 struct Cli {
     /// The workspace to act in.
     #[arg(long, global = true, default_value = "default")]
@@ -48,13 +51,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs the live engine on a temporary directory under a seeded workload.
+    /// Runs a server on a temporary directory under a seeded workload, and shows what becomes of it.
     Demo {
         /// For how long, in seconds: `20s`.
-        #[arg(long = "for", default_value = "30s", value_parser = seconds)]
+        #[arg(long = "for", default_value = "60s", value_parser = seconds)]
         length: std::time::Duration,
         /// Messages a second.
-        #[arg(long, default_value_t = 2_000)]
+        #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         rate: u32,
         /// The same seed gives the same messages.
         #[arg(long, default_value_t = 1)]
@@ -67,7 +70,7 @@ enum Command {
     /// Policies: who the company is, and the windows of threading.
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// Events of a running server.
+    /// Events of the log.
     #[command(subcommand)]
     Events(Events),
     /// Looks whether a running server is well.
@@ -80,7 +83,7 @@ enum Command {
     /// Threads of a running server, or of a stopped data directory.
     #[command(subcommand)]
     Threads(Threads),
-    /// Persons of a running server.
+    /// Persons of a running server, or of a stopped data directory.
     #[command(subcommand)]
     Persons(Persons),
     /// Inputs that were set aside because deciding on them failed.
@@ -102,9 +105,12 @@ struct UpArgs {
     /// Where gRPC listens [default: 127.0.0.1:7400].
     #[arg(long)]
     grpc_addr: Option<SocketAddr>,
-    /// Where /metrics, /healthz and /readyz listen [default: 127.0.0.1:7480].
+    /// Where HTTP listens [default: 127.0.0.1:7480].
     #[arg(long)]
     http_addr: Option<SocketAddr>,
+    /// Where /metrics, /healthz and /readyz listen instead of there.
+    #[arg(long)]
+    admin_addr: Option<SocketAddr>,
 }
 
 #[derive(Args)]
@@ -131,6 +137,9 @@ struct IngestArgs {
     /// Sends what was acknowledged before again.
     #[arg(long)]
     from_start: bool,
+    /// How long the server may be away in between, in seconds: `20s`.
+    #[arg(long, default_value = "60s", value_parser = seconds)]
+    patience: std::time::Duration,
     #[command(flatten)]
     remotely: Remotely,
 }
@@ -171,7 +180,7 @@ enum Events {
         #[arg(long)]
         until_end: bool,
         #[command(flatten)]
-        remotely: Remotely,
+        source: Source,
     },
 }
 
@@ -206,7 +215,7 @@ struct ReplayArgs {
 #[derive(Subcommand)]
 enum Threads {
     /// One line for each message, with where it belongs.
-    Export(DataDir),
+    Export(Source),
     /// All threads.
     List(Source),
     /// One thread with its messages.
@@ -225,21 +234,21 @@ enum Persons {
         /// The person.
         person: String,
         #[command(flatten)]
-        remotely: Remotely,
+        source: Source,
     },
     /// All that happened between a person and us, the newest first.
     Timeline {
         /// The person.
         person: String,
         #[command(flatten)]
-        remotely: Remotely,
+        source: Source,
     },
 }
 
 #[derive(Subcommand)]
 enum Quarantine {
     /// What is set aside, and why.
-    List(Remotely),
+    List(Source),
     /// Decides again on an input.
     Retry {
         /// Its id, as the list has it.
@@ -298,6 +307,7 @@ pub(crate) enum Ended {
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .init();
     let cli = Cli::parse();
@@ -319,14 +329,26 @@ fn seconds(text: &str) -> Result<std::time::Duration, String> {
 
 fn run(cli: &Cli) -> anyhow::Result<Ended> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(command(cli))
+    let ended = runtime.block_on(command(cli));
+    // A file that is still being read, like a silent standard input, is not waited for.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn command(cli: &Cli) -> anyhow::Result<Ended> {
     let remote = async |at: &Remotely| Remote::connect(&at.endpoint, &cli.workspace).await;
+    let reading = async |source: &Source| match &source.data_dir {
+        Some(dir) => Remote::open(dir, &cli.workspace).await,
+        None => Remote::connect(&source.endpoint, &cli.workspace).await,
+    };
     match &cli.command {
         Command::Up(args) => {
-            let flags = Flags { data_dir: args.data_dir.clone(), grpc_addr: args.grpc_addr, http_addr: args.http_addr };
+            let flags = Flags {
+                data_dir: args.data_dir.clone(),
+                grpc_addr: args.grpc_addr,
+                http_addr: args.http_addr,
+                admin_addr: args.admin_addr,
+            };
             up::run(&Config::load(args.config.as_deref(), &flags)?).await
         }
         Command::Ingest(args) => {
@@ -337,6 +359,7 @@ async fn command(cli: &Cli) -> anyhow::Result<Ended> {
                 account: args.account.clone(),
                 live: args.live,
                 from_start: args.from_start,
+                patience: args.patience,
             };
             ingest::run(&args.files, &options).await
         }
@@ -344,13 +367,13 @@ async fn command(cli: &Cli) -> anyhow::Result<Ended> {
         Command::Policy(PolicyCommand::Apply { dir, etag, validate_only, remotely }) => {
             policy::apply(&remote(remotely).await?, dir, etag.clone().unwrap_or_default(), *validate_only).await
         }
-        Command::Events(Events::Tail { from, types, until_end, remotely }) => {
-            events::tail(&remote(remotely).await?, from.clone(), types.clone(), *until_end, cli.output).await
+        Command::Events(Events::Tail { from, types, until_end, source }) => {
+            events::tail(&reading(source).await?, from.clone(), types.clone(), *until_end, cli.output).await
         }
         Command::Doctor(at) => doctor::run(&remote(at).await?, cli.output).await,
         Command::Clock(ClockCommand::Accept(at)) => doctor::accept_clock(&remote(at).await?).await,
         Command::Demo { length, rate, seed } => {
-            demo::run(&demo::Options { length: *length, per_second: *rate, seed: *seed })
+            demo::run(&demo::Options { length: *length, per_second: *rate, seed: *seed }).await
         }
         Command::Replay(args) => {
             let options = replay::Options {
@@ -362,22 +385,18 @@ async fn command(cli: &Cli) -> anyhow::Result<Ended> {
             };
             replay::run(&args.files, &args.data_dir, &options)
         }
-        Command::Threads(Threads::Export(at)) => export::run(&at.data_dir, &cli.workspace),
-        Command::Threads(Threads::List(source)) => match &source.data_dir {
-            Some(dir) => show::list(dir, &cli.workspace, cli.output),
-            None => query::threads(&Remote::connect(&source.endpoint, &cli.workspace).await?, cli.output).await,
-        },
-        Command::Threads(Threads::Show { thread, source }) => match &source.data_dir {
-            Some(dir) => show::thread(dir, thread, cli.output),
-            None => query::thread(&Remote::connect(&source.endpoint, &cli.workspace).await?, thread, cli.output).await,
-        },
-        Command::Persons(Persons::Show { person, remotely }) => {
-            query::person(&remote(remotely).await?, person, cli.output).await
+        Command::Threads(Threads::Export(source)) => export::run(&reading(source).await?).await,
+        Command::Threads(Threads::List(source)) => query::threads(&reading(source).await?, cli.output).await,
+        Command::Threads(Threads::Show { thread, source }) => {
+            query::thread(&reading(source).await?, thread, cli.output).await
         }
-        Command::Persons(Persons::Timeline { person, remotely }) => {
-            query::timeline(&remote(remotely).await?, person, cli.output).await
+        Command::Persons(Persons::Show { person, source }) => {
+            query::person(&reading(source).await?, person, cli.output).await
         }
-        Command::Quarantine(Quarantine::List(at)) => query::quarantine(&remote(at).await?, cli.output).await,
+        Command::Persons(Persons::Timeline { person, source }) => {
+            query::timeline(&reading(source).await?, person, cli.output).await
+        }
+        Command::Quarantine(Quarantine::List(source)) => query::quarantine(&reading(source).await?, cli.output).await,
         Command::Quarantine(Quarantine::Retry { id, remotely }) => query::retry(&remote(remotely).await?, id).await,
         Command::Quarantine(Quarantine::Skip { id, remotely }) => query::skip(&remote(remotely).await?, id).await,
         Command::Log(LogCommand::Verify(at)) => log_commands::verify(&at.data_dir),

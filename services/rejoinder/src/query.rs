@@ -1,4 +1,4 @@
-//! Threads, persons and the quarantine of a running server.
+//! Threads, persons and the quarantine.
 
 use rejoinder_api::admin::admin_service_client::AdminServiceClient;
 use rejoinder_api::admin::{ListQuarantineRequest, RetryQuarantinedRequest, SkipQuarantinedRequest};
@@ -12,8 +12,12 @@ use rejoinder_service_kit::millis;
 
 use crate::Ended;
 use crate::remote::{Remote, refused};
-use crate::show::{MESSAGE_COLUMNS, MESSAGE_WIDTHS, THREAD_COLUMNS, THREAD_WIDTHS};
 use crate::table::{Output, Rows, say, time};
+
+const THREAD_COLUMNS: [&str; 5] = ["thread_id", "person_id", "state", "messages", "newest"];
+const THREAD_WIDTHS: [usize; 5] = [14, 14, 17, 8, 24];
+const MESSAGE_COLUMNS: [&str; 4] = ["message_id", "time", "direction", "text"];
+const MESSAGE_WIDTHS: [usize; 4] = [14, 24, 9, 0];
 
 /// The largest page that a server gives.
 const PAGE: i32 = 1_000;

@@ -1,5 +1,6 @@
-//! A running server, as the command line sees it.
+//! Whom the command line asks: a running server, or the services over a stopped data directory.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -7,6 +8,8 @@ use rejoinder_api::WORKSPACE;
 use tonic::Request;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Channel, Endpoint};
+
+use crate::local::Local;
 
 /// Nobody answers.
 #[derive(Debug, thiserror::Error)]
@@ -16,11 +19,12 @@ pub(crate) struct Unreachable {
     source: tonic::transport::Error,
 }
 
-/// A server, and the workspace that calls are for.
-#[derive(Clone)]
+/// Who answers, and the workspace that calls are for.
 pub(crate) struct Remote {
     pub(crate) channel: Channel,
     workspace: AsciiMetadataValue,
+    /// Lives as long as somebody may ask.
+    _local: Option<Local>,
 }
 
 impl Remote {
@@ -30,9 +34,17 @@ impl Remote {
         let url = if endpoint.contains("://") { endpoint.to_owned() } else { format!("http://{endpoint}") };
         let to = Endpoint::from_shared(url).with_context(|| format!("{endpoint:?} is no HOST:PORT"))?;
         let to = to.connect_timeout(Duration::from_secs(5)).tcp_nodelay(true);
-        let workspace = workspace.parse().with_context(|| format!("{workspace:?} is no name of a workspace"))?;
+        let workspace = name(workspace)?;
         let channel = to.connect().await.map_err(|source| Unreachable { endpoint: endpoint.to_owned(), source })?;
-        Ok(Self { channel, workspace })
+        Ok(Self { channel, workspace, _local: None })
+    }
+
+    /// # Errors
+    /// When the directory is none, in use or damaged.
+    pub(crate) async fn open(data_dir: &Path, workspace: &str) -> anyhow::Result<Self> {
+        let workspace = name(workspace)?;
+        let (local, channel) = Local::open(data_dir).await?;
+        Ok(Self { channel, workspace, _local: Some(local) })
     }
 
     /// A call in the workspace.
@@ -41,6 +53,10 @@ impl Remote {
         request.metadata_mut().insert(WORKSPACE, self.workspace.clone());
         request
     }
+}
+
+fn name(workspace: &str) -> anyhow::Result<AsciiMetadataValue> {
+    workspace.parse().with_context(|| format!("{workspace:?} is no name of a workspace"))
 }
 
 /// What a server refused, in words.

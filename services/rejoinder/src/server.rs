@@ -6,71 +6,36 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use rejoinder_api::admin::admin_service_server::AdminServiceServer;
-use rejoinder_api::feed::event_feed_service_server::EventFeedServiceServer;
-use rejoinder_api::ingest::ingest_service_server::IngestServiceServer;
-use rejoinder_api::ingest::policy_service_server::PolicyServiceServer;
-use rejoinder_api::threading::person_service_server::PersonServiceServer;
-use rejoinder_api::threading::thread_service_server::ThreadServiceServer;
 use rejoinder_event_log::EventLog;
 use rejoinder_event_log_embedded::{EmbeddedLog, Options as LogOptions};
-use rejoinder_ingest::{Admission, Ingestion, Policies};
-use rejoinder_ingest_core::Ingest;
-use rejoinder_machine::State;
-use rejoinder_model::{MINUTE_MS, Service};
+use rejoinder_ingest::Admission;
+use rejoinder_model::MINUTE_MS;
 use rejoinder_projection_store::{OpenError, ProjectionStore};
-use rejoinder_runtime::{Clock, JobQueue, Lane, Options as LaneOptions, Phase, SystemClock, Turn, Workers};
-use rejoinder_service_kit::{Lanes, LogNews};
-use rejoinder_threading::{Persons, Threads};
-use rejoinder_threading_core::Threading;
+use rejoinder_runtime::{Clock, Options as LaneOptions, Phase, SystemClock, Workers};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tonic::transport::server::{Server as GrpcServer, TcpIncoming};
+use tonic::transport::server::TcpIncoming;
 
-use crate::admin::Administration;
 use crate::config::Config;
-use crate::feed::Feed;
-use crate::http;
+use crate::inside::Inside;
+use crate::{grpc, http};
 
 /// Bytes of frames that may wait to become durable: more than all lanes together have in flight.
 const LOG_QUEUE_BYTES: usize = 256 << 20;
-/// The largest message that gRPC takes.
-const MAX_REQUEST_BYTES: usize = 16 << 20;
 /// How long open calls may go on when the server stops.
 const LAST_CALLS: Duration = Duration::from_secs(5);
 /// What RocksDB keeps of the state in memory, besides the lanes.
 const STATE_CACHE_BYTES: usize = 64 << 20;
+/// How much of the state is read to look for damage: before the start, and then every second.
+const PATROL_BYTES: usize = 8 << 20;
+/// Seconds after which all of the state is looked at again.
+const PATROL_EVERY: u32 = 3_600;
 
-/// What the edge needs of the services inside.
-pub(crate) struct Inside {
-    pub(crate) log: Arc<EmbeddedLog>,
-    pub(crate) news: LogNews,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) started_at: i64,
-    pub(crate) ingest: Arc<Lanes<Ingest>>,
-    pub(crate) threading: Arc<Lanes<Threading>>,
-}
-
-impl Inside {
-    /// How each lane is, with its service and partition.
-    pub(crate) fn lanes(&self) -> Vec<(Service, u16, rejoinder_runtime::Status)> {
-        let of = |service: Service, statuses: Vec<rejoinder_runtime::Status>| {
-            statuses.into_iter().zip(0..).map(move |(status, partition)| (service, partition, status))
-        };
-        of(Service::Ingest, self.ingest.statuses()).chain(of(Service::Threading, self.threading.statuses())).collect()
-    }
-
-    /// Why the process cannot go on, if so: no write can be promised any more.
-    pub(crate) fn stopped(&self) -> Option<String> {
-        self.log.stopped().map(ToOwned::to_owned)
-    }
-
-    /// Do all lanes decide?
-    pub(crate) fn is_ready(&self) -> bool {
-        self.stopped().is_none() && self.lanes().iter().all(|(_, _, status)| status.phase == Phase::Live)
-    }
-}
+/// The state was found damaged while it was in use.
+#[derive(Debug, thiserror::Error)]
+#[error("the state is damaged: {0}; the next start rebuilds it from the event log")]
+pub(crate) struct StateDamaged(String);
 
 /// A running server.
 pub(crate) struct Server {
@@ -94,6 +59,7 @@ fn open_state(dir: &Path, clock: &dyn Clock) -> anyhow::Result<ProjectionStore> 
         Err(OpenError::Damaged { what, .. }) => {
             let aside = PathBuf::from(format!("{}.damaged-{}", dir.display(), clock.wall_ms()));
             tracing::error!(what, aside = %aside.display(), "the state is damaged: it is put aside and rebuilt");
+            forget_older(dir);
             std::fs::rename(dir, &aside).with_context(|| format!("cannot move {} aside", dir.display()))?;
             Ok(ProjectionStore::open(dir, STATE_CACHE_BYTES)?)
         }
@@ -101,32 +67,15 @@ fn open_state(dir: &Path, clock: &dyn Clock) -> anyhow::Result<ProjectionStore> 
     }
 }
 
-/// The lanes of one service: to step, and to ask.
-type Both<S> = (Vec<Lane<S>>, Arc<Lanes<S>>);
-
-fn lanes<S: State>(
-    log: &Arc<dyn EventLog>,
-    clock: &Arc<dyn Clock>,
-    store: &ProjectionStore,
-    config: &Config,
-) -> anyhow::Result<Both<S>> {
-    let options = LaneOptions {
-        memory_bytes: config.lane_memory_bytes,
-        heartbeat_ms: MINUTE_MS,
-        grace_ms: config.downtime_grace_ms,
-        ..LaneOptions::default()
-    };
-    let mut stepped = Vec::new();
-    let mut asked = Vec::new();
-    for partition in 0..log.partitions() {
-        let jobs = Arc::new(JobQueue::new(config.lane_queue_bytes));
-        let stored = store.lane(S::SERVICE, partition);
-        let lane = Lane::<S>::open(partition, log.clone(), clock.clone(), stored, jobs.clone(), options);
-        let lane = lane.with_context(|| format!("{} of partition {partition}", S::SERVICE.name()))?;
-        asked.push((jobs, lane.shared_status()));
-        stepped.push(lane);
+/// Of states put aside the newest stays, for whoever looks for the cause: a bad disk must not fill.
+fn forget_older(dir: &Path) {
+    let prefix = format!("{}.damaged-", dir.file_name().unwrap_or_default().to_string_lossy());
+    let entries = dir.parent().and_then(|parent| std::fs::read_dir(parent).ok()).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)) {
+        if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+            tracing::warn!(%error, path = %entry.path().display(), "an old damaged state cannot be removed");
+        }
     }
-    Ok((stepped, Arc::new(Lanes::new(log.clone(), S::SERVICE, asked))))
 }
 
 impl Server {
@@ -137,33 +86,60 @@ impl Server {
     pub(crate) async fn start(config: &Config) -> anyhow::Result<Self> {
         let grpc = listen(config.grpc_addr, "--grpc-addr").await?;
         let http = listen(config.http_addr, "--http-addr").await?;
+        let admin = match config.admin_addr {
+            Some(addr) => Some(listen(addr, "--admin-addr").await?),
+            None => None,
+        };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let log_options =
             LogOptions { partitions: config.partitions, queue_bytes: LOG_QUEUE_BYTES, ..LogOptions::default() };
         let log = EmbeddedLog::open(&config.data_dir.join("log"), log_options)?;
         let store = Arc::new(open_state(&config.data_dir.join("state"), &*clock)?);
+        let patrol = store.patrol(&[], PATROL_BYTES).map_err(StateDamaged)?;
         let shared: Arc<dyn EventLog> = log.clone();
-        let (ingest_lanes, ingest) = lanes::<Ingest>(&shared, &clock, &store, config)?;
-        let (threading_lanes, threading) = lanes::<Threading>(&shared, &clock, &store, config)?;
-        let workers = start_workers(config, &shared, ingest_lanes, threading_lanes)?;
-        let news = LogNews::of(&*shared);
-        let started_at = clock.wall_ms();
-        let inside = Arc::new(Inside { log, news, clock, started_at, ingest, threading });
+        let options = LaneOptions {
+            memory_bytes: config.lane_memory_bytes,
+            heartbeat_ms: MINUTE_MS,
+            grace_ms: config.downtime_grace_ms,
+            writer: uuid::Uuid::new_v4().as_u64_pair().0,
+            ..LaneOptions::default()
+        };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let count = if config.workers == 0 { cores } else { config.workers };
+        let (inside, lanes) = Inside::open(log, &store, clock, options, config.lane_queue_bytes, count)?;
+        let workers = Workers::start(lanes, &shared).context("cannot start the worker threads")?;
+        let inside = Arc::new(inside);
         let admission = Arc::new(Admission::new(config.quota, &config.quotas, config.min_free_bytes));
         let (stop, stopping) = watch::channel(false);
         let addresses = (grpc.local_addr()?, http.local_addr()?);
-        let edges = vec![
+        let mut edges = vec![
             tokio::spawn(serve_grpc(grpc, inside.clone(), admission.clone(), stopping.clone())),
-            tokio::spawn(http::serve(http, inside.clone(), stopping.clone())),
-            tokio::spawn(keep_house(inside.clone(), admission, store.clone(), stopping)),
+            tokio::spawn(keep_house(inside.clone(), admission, store.clone(), patrol, stopping.clone())),
         ];
+        let operators = http::admin(inside.clone())?;
+        let public = match admin {
+            Some(listener) => {
+                edges.push(tokio::spawn(http::serve(listener, operators, stopping.clone())));
+                axum::Router::new()
+            }
+            None => operators,
+        };
+        edges.push(tokio::spawn(http::serve(http, public, stopping)));
         let server = Self { grpc: addresses.0, http: addresses.1, inside, store, workers, stop, edges };
         server.until_ready().await?;
         Ok(server)
     }
 
+    /// What damage of the state was found since the start. Only a new start mends it.
+    pub(crate) fn damage(&self) -> Option<StateDamaged> {
+        self.store.damage().map(|what| StateDamaged(what.to_owned()))
+    }
+
     async fn until_ready(&self) -> anyhow::Result<()> {
         loop {
+            if let Some(damage) = self.damage() {
+                return Err(damage.into());
+            }
             if self.inside.is_ready() {
                 return Ok(());
             }
@@ -220,25 +196,6 @@ impl AbortAfter for JoinHandle<anyhow::Result<()>> {
     }
 }
 
-/// Spreads the lanes over worker threads, so that the two services of a partition run side by side.
-fn start_workers(
-    config: &Config,
-    log: &Arc<dyn EventLog>,
-    ingest: Vec<Lane<Ingest>>,
-    threading: Vec<Lane<Threading>>,
-) -> anyhow::Result<Workers> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let count = if config.workers == 0 { cores } else { config.workers };
-    let mut groups: Vec<Vec<Box<dyn Turn + Send>>> = (0..count).map(|_| Vec::new()).collect();
-    let ingest = ingest.into_iter().map(|lane| Box::new(lane) as Box<dyn Turn + Send>);
-    let threading = threading.into_iter().map(|lane| Box::new(lane) as Box<dyn Turn + Send>);
-    for (partition, (ingest, threading)) in ingest.zip(threading).enumerate() {
-        groups[partition % count].push(ingest);
-        groups[(partition + 1) % count].push(threading);
-    }
-    Workers::start(groups, log).context("cannot start the worker threads")
-}
-
 async fn until_stopped(mut stopping: watch::Receiver<bool>) {
     // An error: the server is gone, which is a stop too.
     let _ = stopping.wait_for(|stop| *stop).await;
@@ -250,36 +207,20 @@ async fn serve_grpc(
     admission: Arc<Admission>,
     stopping: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
-    let ingestion = Ingestion::new(inside.ingest.clone(), admission, inside.clock.clone());
-    let ingestion = IngestServiceServer::new(ingestion).max_decoding_message_size(MAX_REQUEST_BYTES);
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(rejoinder_api::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
-    let (reporter, health) = tonic_health::server::health_reporter();
-    reporter.set_serving::<IngestServiceServer<Ingestion>>().await;
-    reporter.set_serving::<ThreadServiceServer<Threads>>().await;
-    reporter.set_serving::<PersonServiceServer<Persons>>().await;
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    GrpcServer::builder()
-        .add_service(health)
-        .add_service(reflection)
-        .add_service(ingestion)
-        .add_service(PolicyServiceServer::new(Policies::new(inside.ingest.clone())))
-        .add_service(ThreadServiceServer::new(Threads::new(inside.threading.clone(), inside.news.clone())))
-        .add_service(PersonServiceServer::new(Persons::new(inside.threading.clone())))
-        .add_service(AdminServiceServer::new(Administration::new(inside.clone())))
-        .add_service(EventFeedServiceServer::new(Feed::new(inside)))
+    grpc::router(inside, admission)
+        .await?
         .serve_with_incoming_shutdown(incoming, until_stopped(stopping))
         .await
         .context("gRPC")
 }
 
-/// Looks at the disk, and makes the state durable now and then, so that a restart folds little.
+/// Looks at the disk, looks for damage in the state, and makes the state durable now and then, so that a restart folds little.
 async fn keep_house(
     inside: Arc<Inside>,
     admission: Arc<Admission>,
     store: Arc<ProjectionStore>,
+    mut patrol: Option<Vec<u8>>,
     stopping: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     const LOOK: Duration = Duration::from_secs(1);
@@ -290,6 +231,16 @@ async fn keep_house(
             let store = store.clone();
             if let Err(what) = tokio::task::spawn_blocking(move || store.sync()).await? {
                 tracing::error!(what, "the state cannot be written: a restart will fold more of the log");
+            }
+        }
+        if round % PATROL_EVERY == 0 {
+            patrol.get_or_insert_default();
+        }
+        if let Some(from) = patrol.take() {
+            let store = store.clone();
+            match tokio::task::spawn_blocking(move || store.patrol(&from, PATROL_BYTES)).await? {
+                Ok(next) => patrol = next,
+                Err(what) => tracing::error!(what, "the state cannot be read"),
             }
         }
         if tokio::time::timeout(LOOK, until_stopped(stopping.clone())).await.is_ok() {

@@ -1,5 +1,6 @@
 //! `up`: all services until a signal comes.
 
+use std::os::unix::process::CommandExt as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -7,14 +8,17 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Ended;
 use crate::config::Config;
-use crate::server::Server;
+use crate::server::{Server, StateDamaged};
 use crate::table::say;
 
 /// Runs until SIGTERM or SIGINT, or until the log stops.
 pub(crate) async fn run(config: &Config) -> anyhow::Result<Ended> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    let server = Server::start(config).await?;
+    let server = match Server::start(config).await {
+        Err(error) => return Err(error.downcast::<StateDamaged>().map_or_else(|error| error, start_anew)),
+        Ok(server) => server,
+    };
     let (grpc, http) = (server.grpc, server.http);
     say(&format!("ready: gRPC on {grpc}, HTTP on {http}, data in {}", config.data_dir.display()));
     loop {
@@ -25,10 +29,25 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<Ended> {
                 if let Some(what) = server.inside.stopped() {
                     bail!("the event log stopped, and nothing can be promised any more: {what}");
                 }
+                if let Some(damage) = server.damage() {
+                    return Err(start_anew(damage));
+                }
             }
         }
     }
     say("stopping");
     server.stop().await?;
     Ok(Ended::Well)
+}
+
+/// Becomes a new process of the same number, which puts the damaged state aside and folds the log: the
+/// way of every start after a crash. Returns only when that is not possible.
+fn start_anew(damage: StateDamaged) -> anyhow::Error {
+    say(&format!("{damage}: starting anew"));
+    let again = std::env::current_exe().map(|binary| {
+        let mut command = std::process::Command::new(binary);
+        command.args(std::env::args_os().skip(1)).exec()
+    });
+    let error = again.unwrap_or_else(|error| error);
+    anyhow::Error::new(damage).context(format!("cannot start anew: {error}"))
 }

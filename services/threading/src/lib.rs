@@ -1,6 +1,8 @@
 //! The threading service: threads and persons over gRPC.
 
+mod acceptance;
 mod content;
+pub mod metric_definitions;
 mod person_service;
 mod quarantine;
 mod refusal;

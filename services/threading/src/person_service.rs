@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rejoinder_api::threading::person_service_server::PersonService;
 use rejoinder_api::threading::{self as api, PersonResponse, timeline_entry};
 use rejoinder_model::{PersonId, ThreadId};
-use rejoinder_service_kit::{Lanes, page, refuse, timestamp, workspace};
+use rejoinder_service_kit::{Lanes, fitting, page, refuse, timestamp, workspace};
 use rejoinder_threading_core::record::{Person, Place, Thread, What};
 use rejoinder_threading_core::{Command, Done, Threading};
 use tonic::{Request, Response, Status};
@@ -108,15 +108,13 @@ impl Persons {
     }
 }
 
-/// The newest entries before `before`, and where the next page begins.
-fn timeline(
-    state: &Threading,
-    person: &Person,
-    before: Option<(i64, u64)>,
-    size: usize,
-) -> (Vec<Entry>, Option<(i64, u64)>) {
+/// A place in a timeline: a time, and a number that orders what has the same one.
+type Key = (i64, u64);
+
+/// The newest entries before `before`, with their places, and whether there are more.
+fn timeline(state: &Threading, person: &Person, before: Option<Key>, size: usize) -> (Vec<(Key, Entry)>, bool) {
     let threads = threads(state, person);
-    let mut places: Vec<((i64, u64), usize, At)> = Vec::new();
+    let mut places: Vec<(Key, usize, At)> = Vec::new();
     for (of, (_, thread)) in threads.iter().enumerate() {
         let messages = thread.messages.iter().enumerate();
         // Even numbers are messages, odd ones happenings: both count from their own lanes.
@@ -126,17 +124,18 @@ fn timeline(
     }
     places.retain(|(key, _, _)| before.is_none_or(|before| *key < before));
     places.sort_by_key(|(key, _, _)| std::cmp::Reverse(*key));
-    let next = (places.len() > size).then(|| places.get(size.saturating_sub(1)).map(|(key, _, _)| *key)).flatten();
-    let entry = |(_, of, at): (_, usize, At)| {
+    let more = places.len() > size;
+    let entry = |(key, of, at): (Key, usize, At)| {
         let (id, thread) = &threads[of];
-        match at {
+        let entry = match at {
             At::Message(n) => {
                 view::messages(state, *id, thread, n..n + 1).pop().map(|located| Entry::Message(Box::new(located)))
             }
             At::Happened(n) => happened(*id, thread, n).map(|entry| Entry::Other(Box::new(entry))),
-        }
+        };
+        entry.map(|entry| (key, entry))
     };
-    (places.into_iter().take(size).filter_map(entry).collect(), next)
+    (places.into_iter().take(size).filter_map(entry).collect(), more)
 }
 
 #[tonic::async_trait]
@@ -167,15 +166,16 @@ impl PersonService for Persons {
             Some(timeline(state, &person, before, size))
         };
         let (found, as_of) = self.lanes.ask(&name, &request.wait_for, question).await?;
-        let (entries, next) = found.ok_or_else(|| refuse::not_found("person", &request.person_id))?;
-        let located = entries.iter().filter_map(|entry| match entry {
+        let (entries, more) = found.ok_or_else(|| refuse::not_found("person", &request.person_id))?;
+        let located = entries.iter().filter_map(|(_, entry)| match entry {
             Entry::Message(located) => Some((**located).clone()),
             Entry::Other(_) => None,
         });
         let (located, partition) = (located.collect(), self.lanes.partition(&name));
         let messages = tokio::task::block_in_place(|| content::messages(&**self.lanes.log(), partition, located))?;
         let mut messages = messages.into_iter();
-        let entries = entries.into_iter().filter_map(|entry| match entry {
+        let keys: Vec<Key> = entries.iter().map(|(key, _)| *key).collect();
+        let entries = entries.into_iter().filter_map(|(_, entry)| match entry {
             Entry::Other(entry) => Some(*entry),
             Entry::Message(_) => messages.next().map(|message| api::TimelineEntry {
                 time: message.event_time,
@@ -183,9 +183,14 @@ impl PersonService for Persons {
                 entry: Some(timeline_entry::Entry::Message(message)),
             }),
         });
+        let mut entries: Vec<_> = entries.collect();
+        let fit = fitting(&entries);
+        let more = more || fit < entries.len();
+        entries.truncate(fit);
+        let last = keys.get(entries.len().wrapping_sub(1)).filter(|_| more);
         Ok(Response::new(api::ListTimelineResponse {
-            entries: entries.collect(),
-            next_page_token: next.map(refusal::token).unwrap_or_default(),
+            next_page_token: last.copied().map(refusal::token).unwrap_or_default(),
+            entries,
             as_of: as_of.to_string(),
         }))
     }

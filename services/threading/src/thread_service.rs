@@ -6,14 +6,14 @@ use std::sync::Arc;
 use rejoinder_api::threading::thread_service_server::ThreadService;
 use rejoinder_api::threading::{self as api, ThreadResponse};
 use rejoinder_model::{ConversationId, InteractionId, Position, ThreadId};
-use rejoinder_service_kit::{Lanes, LogNews, millis, page, refuse, workspace};
+use rejoinder_service_kit::{Lanes, LogNews, fitting, millis, page, refuse, workspace};
 use rejoinder_threading_core::{Asked, Command, Done, Refusal, Threading, decide_command};
 use rejoinder_wire::event::Disposition;
 use tokio_stream::Stream;
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
-use crate::{content, refusal, view, watch};
+use crate::{acceptance, content, refusal, view, watch};
 
 /// The longest note.
 const MAX_NOTE_BYTES: usize = 64 << 10;
@@ -173,18 +173,26 @@ impl ThreadService for Threads {
         let name = workspace(request.metadata())?;
         let request = request.into_inner();
         let size = page(request.page_size, "")?.size;
+        if request.thread_id.is_empty() {
+            let page = acceptance::page(&self.lanes, &name, size, &request.page_token, &request.wait_for).await?;
+            return Ok(Response::new(page));
+        }
         let after = refusal::cursor(&request.page_token)?;
         let question = move |state: &Threading, id, thread: &rejoinder_threading_core::record::Thread| {
             let key = |n: usize| thread.messages.get(n).map(|member| (member.time, member.interaction));
             let from = thread.messages.partition_point(|member| Some((member.time, member.interaction)) <= after);
             let to = (from + size).min(thread.messages.len());
-            let next = (to < thread.messages.len()).then(|| to.checked_sub(1).and_then(key)).flatten();
-            (view::messages(state, id, thread, from..to), next)
+            let keys: Vec<_> = (from..to).filter_map(key).collect();
+            (view::messages(state, id, thread, from..to), keys, to < thread.messages.len())
         };
-        let ((located, next), as_of) = self.about(&name, &request.thread_id, &request.wait_for, question).await?;
+        let ((located, keys, more), as_of) = self.about(&name, &request.thread_id, &request.wait_for, question).await?;
         let partition = self.lanes.partition(&name);
-        let messages = tokio::task::block_in_place(|| content::messages(&**self.lanes.log(), partition, located))?;
-        let next_page_token = next.map(refusal::token).unwrap_or_default();
+        let mut messages = tokio::task::block_in_place(|| content::messages(&**self.lanes.log(), partition, located))?;
+        let fit = fitting(&messages);
+        let more = more || fit < messages.len();
+        messages.truncate(fit);
+        let last = keys.get(messages.len().wrapping_sub(1)).filter(|_| more);
+        let next_page_token = last.copied().map(refusal::token).unwrap_or_default();
         Ok(Response::new(api::ListMessagesResponse { messages, next_page_token, as_of: as_of.to_string() }))
     }
 

@@ -69,19 +69,19 @@ pub(crate) fn messages(
 ) -> Vec<Located> {
     let starts = thread.burst_starts(state.workspace(&thread.workspace).burst_gap_ms);
     let person = text(state.thread_person(thread));
-    let conversation = text(ConversationId::from_wire(state.find_conversation(thread.conversation)));
     let located = |n: usize| {
         let member: &Member = thread.messages.get(n)?;
         let message = state.messages.get(&member.key)?;
         let start = starts.get(starts.partition_point(|start| *start <= n).checked_sub(1)?)?;
         let deleted = message.revision.is_some_and(|revision| revision.deleted);
         let edit = message.revision.filter(|revision| !revision.deleted).map(|revision| revision.place);
+        let conversation = ConversationId::from_wire(state.find_conversation(message.conversation));
         let told = api::Message {
             interaction_id: InteractionId(member.interaction).to_string(),
             thread_id: id.to_string(),
             person_id: person.clone(),
             // A direct message has no public conversation: its thread is one.
-            conversation_id: if conversation.is_empty() { id.to_string() } else { conversation.clone() },
+            conversation_id: conversation.map_or_else(|| id.to_string(), |conversation| conversation.to_string()),
             burst_id: burst_id(thread.messages[*start].interaction),
             channel: thread.channels.get(usize::from(member.channel)).cloned().unwrap_or_default(),
             outbound: member.outbound,

@@ -47,6 +47,7 @@ enum Step {
     Collect,
     Stored,
     Evict,
+    Reopen,
     Page(u64, usize),
 }
 
@@ -59,6 +60,7 @@ fn step() -> impl Strategy<Value = Step> {
         Just(Step::Collect),
         Just(Step::Stored),
         Just(Step::Evict),
+        Just(Step::Reopen),
         (key, 1_usize..6).prop_map(|(key, limit)| Step::Page(key, limit)),
     ]
 }
@@ -82,6 +84,13 @@ proptest! {
                 Step::Collect => table.collect(&mut collected),
                 Step::Stored => { store.write(std::mem::take(&mut collected)); table.flushed(); }
                 Step::Evict => table.evict(),
+                Step::Reopen => {
+                    table.collect(&mut collected);
+                    store.write(std::mem::take(&mut collected));
+                    let digest = table.digest();
+                    table = Table::new(3, store.clone());
+                    table.restore_digest(digest);
+                }
                 Step::Page(from, limit) => {
                     let page: Vec<_> = table.page(&from, limit).into_iter().map(|(k, v)| (k, *v)).collect();
                     let want: Vec<_> = model.range(from..).take(limit).map(|(k, v)| (*k, *v)).collect();

@@ -1,11 +1,13 @@
 //! The fold of what puts threads together and parts them again.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rejoinder_machine::Own;
 use rejoinder_model::{MessageKey, ThreadId};
 use rejoinder_wire::event::{ThreadRelinked, ThreadSplit, ThreadState, ThreadsMerged, ThreadsUnmerged};
 
-use super::{SILENCE, arm, channel_number, count, insert_member};
-use crate::record::{Happened, Link, Thread};
+use super::{SILENCE, arm, channel_number, count};
+use crate::record::{Link, Member, Thread};
 use crate::state::{HOLD, Threading};
 
 pub(super) fn merge(state: &mut Threading, own: Own, merged: &ThreadsMerged) {
@@ -42,7 +44,7 @@ pub(super) fn merge(state: &mut Threading, own: Own, merged: &ThreadsMerged) {
         thread.bases.sort_unstable();
         thread.links.extend(&leaves.links);
         thread.links.push(link);
-        take_messages(thread, &leaves, |_| true);
+        take_messages(thread, &leaves.messages, &leaves.channels);
         thread.history.extend(leaves.history.iter().cloned());
         thread.history.sort_by_key(|happened| happened.own_seq);
         for (name, value) in &leaves.attributes {
@@ -58,14 +60,15 @@ pub(super) fn merge(state: &mut Threading, own: Own, merged: &ThreadsMerged) {
     });
 }
 
-/// Copies messages of one thread into another.
-fn take_messages(to: &mut Thread, from: &Thread, which: impl Fn(u64) -> bool) {
-    for member in from.messages.iter().filter(|member| which(member.base)) {
-        let mut member = *member;
-        let channel = from.channels.get(usize::from(member.channel)).map_or("", String::as_str);
-        member.channel = channel_number(to, channel);
-        insert_member(&mut to.messages, member);
-    }
+/// Takes messages over that name their channels by a list of their own.
+fn take_messages(to: &mut Thread, messages: &[Member], channels: &[String]) {
+    let channels: Vec<u8> = channels.iter().map(|channel| channel_number(to, channel)).collect();
+    to.messages.extend(messages.iter().map(|member| Member {
+        channel: channels.get(usize::from(member.channel)).copied().unwrap_or(u8::MAX),
+        ..*member
+    }));
+    // Two sorted runs: the sort merges them.
+    to.messages.sort_by_key(|member| (member.time, member.interaction));
 }
 
 pub(super) fn unmerge(state: &mut Threading, own: Own, unmerged: &ThreadsUnmerged) {
@@ -73,35 +76,51 @@ pub(super) fn unmerge(state: &mut Threading, own: Own, unmerged: &ThreadsUnmerge
     let Some(whole) = state.threads.get(&id) else { return };
     state.disarm(id, &whole);
     count(state, &whole.workspace, whole.state, false);
-    let removed = |link: &&Link| {
-        unmerged.removed.iter().any(|gone| {
-            (gone.left, gone.right, gone.cause, gone.merge) == (link.left, link.right, link.cause, link.merge)
-        })
-    };
-    let links: Vec<Link> = whole.links.iter().filter(|link| !removed(link)).copied().collect();
-    for part in &unmerged.parts {
-        let root = ThreadId(part.thread);
-        for base in part.bases.iter().filter(|base| **base != part.thread) {
-            state.threads.update(&ThreadId(*base), |thread| thread.into = part.thread);
+    let mut part_of: BTreeMap<u64, usize> = BTreeMap::new();
+    for (n, part) in unmerged.parts.iter().enumerate() {
+        part_of.extend(part.bases.iter().map(|base| (*base, n)));
+    }
+    for base in whole.bases.iter().copied().chain([id.0]) {
+        // Dissolved ones that hold nothing together any more are in no part.
+        let root = part_of.get(&base).and_then(|n| unmerged.parts.get(*n)).map_or(base, |part| part.thread);
+        state.threads.update(&ThreadId(base), |thread| thread.into = if root == base { 0 } else { root });
+    }
+    let removed: BTreeSet<(u64, u64, i32, u64)> =
+        unmerged.removed.iter().map(|gone| (gone.left, gone.right, gone.cause, gone.merge)).collect();
+    let mut rests: Vec<Thread> = unmerged.parts.iter().map(|_| Thread::default()).collect();
+    for member in &whole.messages {
+        if let Some(rest) = part_of.get(&member.base).and_then(|n| rests.get_mut(*n)) {
+            rest.messages.push(*member);
         }
-        let within = |base: u64| part.bases.contains(&base);
+    }
+    for link in &whole.links {
+        let kept = !removed.contains(&(link.left, link.right, link.cause, link.merge));
+        if let Some(rest) = part_of.get(&link.left).filter(|_| kept).and_then(|n| rests.get_mut(*n)) {
+            rest.links.push(*link);
+        }
+    }
+    for happened in &whole.history {
+        if let Some(rest) = part_of.get(&happened.thread).and_then(|n| rests.get_mut(*n)) {
+            rest.history.push(happened.clone());
+        }
+    }
+    for (part, rest) in unmerged.parts.iter().zip(rests) {
+        let root = ThreadId(part.thread);
+        let hold_until = if part.state == ThreadState::OnHold as i32 { whole.hold_until } else { 0 };
         state.threads.update(&root, |thread| {
-            thread.into = 0;
             thread.bases = part.bases.iter().copied().filter(|base| *base != part.thread).collect();
-            thread.links = links.iter().filter(|link| within(link.left) && within(link.right)).copied().collect();
+            thread.links = rest.links;
             thread.messages = Vec::new();
-            take_messages(thread, &whole, within);
-            let theirs = |happened: &&Happened| within(happened.thread);
-            thread.history = whole.history.iter().filter(theirs).cloned().collect();
+            take_messages(thread, &rest.messages, &whole.channels);
+            thread.history = rest.history;
             thread.state = part.state;
             thread.silent_at = part.silent_at;
-            thread.hold_until = if part.state == ThreadState::OnHold as i32 { whole.hold_until } else { 0 };
+            thread.hold_until = hold_until;
             thread.version = own.own_seq;
         });
         recall_last(state, root);
         count(state, &whole.workspace, part.state, true);
         arm(state, root, 0, part.silent_at, SILENCE, own);
-        let hold_until = state.threads.get(&root).map_or(0, |thread| thread.hold_until);
         arm(state, root, 0, hold_until, HOLD, own);
     }
 }
@@ -125,84 +144,93 @@ fn recall_last(state: &mut Threading, id: ThreadId) {
 pub(super) fn split(state: &mut Threading, own: Own, split: &ThreadSplit) {
     let (id, into) = (ThreadId(split.thread), ThreadId(split.into));
     let Some(whole) = state.threads.get(&id) else { return };
-    let keys: Vec<MessageKey> = split.messages.iter().filter_map(|bytes| MessageKey::from_wire(bytes)).collect();
+    let keys: BTreeSet<MessageKey> = split.messages.iter().filter_map(|bytes| MessageKey::from_wire(bytes)).collect();
     for key in &keys {
         state.messages.update(key, |message| message.thread = into.0);
     }
+    let (mut chosen, stays): (Vec<Member>, Vec<Member>) =
+        whole.messages.iter().partition(|member| keys.contains(&member.key));
+    let first = chosen.first().and_then(|member| state.threads.get(&ThreadId(member.base)));
+    let handle = first.and_then(|base| base.handle);
+    chosen.iter_mut().for_each(|member| member.base = into.0);
     state.threads.update(&into, |thread| {
-        thread.handle = whole.handle;
-        for member in whole.messages.iter().filter(|member| keys.contains(&member.key)) {
-            let mut member = *member;
-            member.base = into.0;
-            let channel = whole.channels.get(usize::from(member.channel)).map_or("", String::as_str);
-            member.channel = channel_number(thread, channel);
-            insert_member(&mut thread.messages, member);
-        }
+        thread.handle = handle;
+        take_messages(thread, &chosen, &whole.channels);
     });
-    if let Some(handle) = whole.handle {
+    if let Some(handle) = handle {
         state.handles.update(&handle, |known| known.threads.push(into.0));
     }
     state.threads.update(&id, |thread| {
-        thread.messages.retain(|member| !keys.contains(&member.key));
+        thread.messages = stays;
         thread.version = own.own_seq;
     });
     recall_last(state, id);
     recall_last(state, into);
 }
 
-/// The messages of a base thread turn out to belong to no thread.
+/// The messages of a base thread turn out to belong to no thread. Its links stay: what they hold
+/// together is one thread as before, until they are taken away.
 pub(super) fn dissolve(state: &mut Threading, own: Own, relinked: &ThreadRelinked) {
     let base = ThreadId(relinked.from);
     let Some((id, whole)) = state.find(base.0) else { return };
-    let heir = whole.bases.iter().copied().min().map(ThreadId);
-    let lost = |link: &Link| link.left == base.0 || link.right == base.0;
-    if id == base {
-        state.disarm(id, &whole);
-        count(state, &whole.workspace, whole.state, false);
-    }
-    match heir.filter(|_| id == base) {
-        // It gave its number to a thread of others too: the earliest of them takes over.
-        Some(heir) => {
-            let mut rest = (*whole).clone();
-            rest.messages.retain(|member| member.base != base.0);
-            rest.links.retain(|link| !lost(link));
-            rest.bases.retain(|other| *other != heir.0);
-            for other in &rest.bases {
-                state.threads.update(&ThreadId(*other), |thread| thread.into = heir.0);
-            }
-            state.threads.update(&heir, |thread| {
-                let own_handle = thread.handle;
-                let next = thread.next_in_conversation;
-                let conversation = thread.conversation;
-                *thread = Thread { handle: own_handle, next_in_conversation: next, conversation, ..rest.clone() };
-                thread.into = 0;
-                thread.awaits = None;
-                thread.version = own.own_seq;
-            });
-            count(state, &whole.workspace, rest.state, true);
-            arm(state, heir, 0, rest.silent_at, SILENCE, own);
-            arm(state, heir, 0, rest.hold_until, HOLD, own);
-            recall_last(state, heir);
-        }
-        None if id != base => {
-            state.threads.update(&id, |thread| {
-                thread.messages.retain(|member| member.base != base.0);
-                thread.links.retain(|link| !lost(link));
-                thread.bases.retain(|other| *other != base.0);
-            });
-            recall_last(state, id);
-        }
-        None => {}
+    if id != base {
+        state.threads.update(&id, |thread| {
+            thread.messages.retain(|member| member.base != base.0);
+            thread.version = own.own_seq;
+        });
+        recall_last(state, id);
     }
     state.threads.update(&base, |thread| {
         thread.dissolved = true;
-        thread.into = 0;
         thread.awaits = None;
-        thread.messages = Vec::new();
-        thread.bases = Vec::new();
-        thread.links = Vec::new();
-        thread.silent_at = 0;
-        thread.hold_until = 0;
         thread.version = own.own_seq;
     });
+    if id == base {
+        state.disarm(id, &whole);
+        count(state, &whole.workspace, whole.state, false);
+        let alive = |base: &&u64| state.threads.get(&ThreadId(**base)).is_some_and(|thread| !thread.dissolved);
+        let heir = whole.bases.iter().filter(alive).min().copied();
+        if let Some(heir) = heir {
+            inherit(state, own, base, &whole, ThreadId(heir));
+        }
+        state.threads.update(&base, |thread| {
+            thread.into = heir.unwrap_or_default();
+            thread.messages = Vec::new();
+            thread.bases = Vec::new();
+            thread.links = Vec::new();
+            thread.history = Vec::new();
+            thread.silent_at = 0;
+            thread.hold_until = 0;
+        });
+    }
+}
+
+/// A base thread that is no more gave its number to a thread of others too: the earliest of them
+/// takes over.
+fn inherit(state: &mut Threading, own: Own, gone: ThreadId, whole: &Thread, heir: ThreadId) {
+    for other in whole.bases.iter().filter(|base| **base != heir.0) {
+        state.threads.update(&ThreadId(*other), |thread| thread.into = heir.0);
+    }
+    let rest = whole.clone();
+    state.threads.update(&heir, |thread| {
+        thread.into = 0;
+        thread.bases = rest.bases.into_iter().filter(|base| *base != heir.0).chain([gone.0]).collect();
+        thread.bases.sort_unstable();
+        thread.links = rest.links;
+        thread.messages = rest.messages.into_iter().filter(|member| member.base != gone.0).collect();
+        thread.channels = rest.channels;
+        thread.history = rest.history;
+        thread.state = rest.state;
+        thread.disposition = rest.disposition;
+        thread.unconfirmed = rest.unconfirmed;
+        thread.reopen_count = rest.reopen_count;
+        thread.hold_until = rest.hold_until;
+        thread.silent_at = rest.silent_at;
+        thread.attributes = rest.attributes;
+        thread.version = own.own_seq;
+    });
+    count(state, &whole.workspace, whole.state, true);
+    arm(state, heir, 0, whole.silent_at, SILENCE, own);
+    arm(state, heir, 0, whole.hold_until, HOLD, own);
+    recall_last(state, heir);
 }

@@ -1,61 +1,21 @@
 //! Any permutation and duplication of messages gives the same grouping; merge, any messages,
 //! unmerge gives the grouping as if never merged; a replay of the events gives the same state.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use rejoinder_machine::{Change, NoBacking, Own, State, TableOps, TableVisitor};
 use rejoinder_model::DAY_MS;
 
-use super::oracle;
-use super::world::{Said, World};
-use crate::command::Command;
+use super::drawn::{Deed, MOST, deeds, shuffled};
+use super::oracle::{Definition, Held, Owner};
+use super::people::People;
+use super::store::Store;
+use super::world::World;
 use crate::state::Threading;
 
-const START: i64 = 1_700_000_000_000;
 const WINDOW: i64 = 7 * DAY_MS;
-
-/// Messages with distinct ids that answer each other, or others that never come.
-fn messages() -> impl Strategy<Value = Vec<Said>> {
-    let one = (0..4_u8, 0..12_usize, 0..60_i64, any::<bool>(), 0..6_u8, 0..3_usize);
-    proptest::collection::vec(one, 1..14).prop_map(|drawn| {
-        let said = drawn.into_iter().enumerate().map(|(n, (who, parent, time, direct, conversation, second))| {
-            let by = ["a", "b", "us", "c"][usize::from(who)].to_owned();
-            let time = START + time * DAY_MS / 2;
-            if direct {
-                let to = if by == "us" { Some(["a", "b", "c"][second].to_owned()) } else { None };
-                return Said { id: format!("d{n}"), by, time, parents: vec![], conversation: None, direct, to };
-            }
-            // Parents come before in number, so that there is no cycle; p9x never comes.
-            let mut parents = Vec::new();
-            if parent < n {
-                parents.push(format!("p{parent}"));
-            } else if parent > 9 {
-                parents.push(format!("p9{parent}"));
-            }
-            if second == 0 && n > 1 && !parents.is_empty() {
-                parents.push(format!("p{}", n - 1));
-            }
-            let conversation = (conversation < 2).then(|| format!("c{conversation}"));
-            Said { id: format!("p{n}"), by, time, parents, conversation, direct, to: None }
-        });
-        let mut said: Vec<Said> = said.collect();
-        // A parent drawn as a direct message was never posted: it stays awaited.
-        let ids: Vec<String> = said.iter().map(|said| said.id.clone()).collect();
-        for said in &mut said {
-            said.parents.dedup();
-            let _ = &ids;
-        }
-        said
-    })
-}
-
-fn shuffled() -> impl Strategy<Value = (Vec<Said>, Vec<Said>)> {
-    messages().prop_flat_map(|said| {
-        let twice = said.iter().chain(&said).cloned().collect::<Vec<_>>();
-        (Just(said), Just(twice).prop_shuffle())
-    })
-}
 
 struct Digest(u128);
 
@@ -77,40 +37,69 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(2_000), ..ProptestConfig::default() })]
 
     #[test]
-    fn any_order_and_any_duplicates_give_the_defined_grouping((said, order) in shuffled()) {
-        let world = World::of(&order);
-        prop_assert_eq!(world.grouping(&said), oracle::grouping(&said, WINDOW));
-    }
-
-    #[test]
-    fn merge_messages_unmerge_is_as_if_never_merged((said, order) in shuffled(), at in 0..28_usize, persons in any::<bool>()) {
-        let (before, after) = order.split_at(at.min(order.len()));
-        let mut world = World::of(before);
-        let threads: Vec<_> = before.iter().filter_map(|said| world.thread_of(said)).collect();
-        let people: Vec<_> = before.iter().filter_map(|said| world.person_of(said)).collect();
-        let mut undo = None;
-        if persons {
-            if let (Some(into), Some(from)) = (people.first(), people.iter().find(|p| Some(*p) != people.first())) {
-                world.command(&Command::MergePersons { into: *into, from: *from }).expect("two persons merge");
-                undo = Some(Command::UnmergePersons { person: *into, from: *from });
+    fn any_order_and_any_duplicates_give_the_defined_grouping((said, order) in shuffled(), deeds in deeds()) {
+        let mut world = World::new();
+        let mut versions = BTreeMap::new();
+        for (n, one) in order.iter().enumerate() {
+            // Edits and deletes may come before their message, and change no place.
+            for (_, deed) in deeds.iter().filter(|(at, _)| *at == n) {
+                let (which, version) = match deed {
+                    Deed::Edit(which, version) => (which % said.len(), *version),
+                    Deed::Delete(which) => (which % said.len(), i64::MAX),
+                    Deed::MergeThreads(..) | Deed::MergePersons(..) | Deed::LinkHandle(..) | Deed::Undo(_) => continue,
+                };
+                if version == i64::MAX { world.delete(&said[which]) } else { world.edit(&said[which], version) }
+                versions.entry(which).and_modify(|known: &mut i64| *known = version.max(*known)).or_insert(version);
             }
-        } else if let (Some(a), Some(b)) = (threads.first(), threads.iter().find(|t| Some(*t) != threads.first())) {
-            world.command(&Command::MergeThreads { into: *a, from: *b }).expect("two threads merge");
-            undo = Some(Command::UnmergeThreads { thread: *a, from: *a.max(b) });
+            world.say(one);
         }
-        for said in after {
-            world.say(said);
+        let definition = Definition::of(&said);
+        prop_assert_eq!(world.grouping(&said), definition.grouping(WINDOW, &Held::default()));
+        for (n, one) in said.iter().enumerate() {
+            prop_assert_eq!(world.version_of(one), versions.get(&n).copied(), "{}", one.id);
+            let theirs = match definition.owner(one) {
+                Owner::Customer(handle) => handle.split_once(' ').and_then(|(channel, who)| world.first_person(channel, who)),
+                Owner::Awaiting(_) | Owner::Nobody => None,
+            };
+            prop_assert_eq!(world.person_of(one), theirs, "{}", one.id);
         }
-        if let Some(undo) = undo {
-            // The thread may be gone since: dissolved by the company's own post.
-            let _ = world.command(&undo);
-        }
-        prop_assert_eq!(world.grouping(&said), oracle::grouping(&said, WINDOW));
     }
 
     #[test]
-    fn the_events_alone_give_the_same_state((_, order) in shuffled()) {
-        let mut world = World::of(&order);
+    fn deeds_messages_undone_deeds_are_as_if_never_done((said, order) in shuffled(), deeds in deeds(), last in 0..64_usize) {
+        let mut world = World::new();
+        let mut people = People::default();
+        for (n, one) in order.iter().enumerate() {
+            let before: Vec<_> = order[..n].iter().collect();
+            for (_, deed) in deeds.iter().filter(|(at, _)| *at == n) {
+                people.act(&mut world, &before, *deed);
+            }
+            world.say(one);
+        }
+        let definition = Definition::of(&said);
+        if let Some(held) = people.held(&world, &said) {
+            prop_assert_eq!(world.grouping(&said), definition.grouping(WINDOW, &held));
+        }
+        people.undo_all(&mut world, last);
+        prop_assert_eq!(world.grouping(&said), definition.grouping(WINDOW, &Held::default()));
+    }
+
+    #[test]
+    fn the_events_alone_give_the_same_state_also_when_memory_is_let_go(
+        (_, order) in shuffled(), deeds in deeds(), flushes in proptest::collection::vec(any::<(bool, bool, bool)>(), MOST * 2)
+    ) {
+        let store = Arc::new(Store::default());
+        let mut world = World::before(store.clone());
+        let mut people = People::default();
+        for (n, one) in order.iter().enumerate() {
+            let before: Vec<_> = order[..n].iter().collect();
+            for (_, deed) in deeds.iter().filter(|(at, _)| *at == n) {
+                people.act(&mut world, &before, *deed);
+            }
+            world.say(one);
+            let (flush, stored, evict) = flushes[n];
+            store.flush(&mut world.state, flush, stored, evict);
+        }
         let mut again = Threading::open(Arc::new(NoBacking));
         for (n, event) in world.events.iter().enumerate() {
             again.apply(Own { partition: 0, own_seq: n as u64 + 1 }, event);

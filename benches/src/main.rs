@@ -1,0 +1,147 @@
+//! Measures a real server over its public API, and prints one table: each figure next to what the
+//! machine itself did in the same run.
+
+mod clock;
+mod latency;
+mod load;
+mod machine;
+mod rows;
+mod server;
+mod table;
+mod watch;
+mod workload;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use rejoinder_api::ingest::policy_service_client::PolicyServiceClient;
+use rejoinder_api::ingest::{ApplyPolicyRequest, PolicyFile};
+
+use crate::server::{Server, of};
+use crate::table::{Row, say};
+
+/// Measures the released server next to the machine's own limits.
+#[derive(Parser)]
+#[command(name = "rejoinder-bench")]
+struct Arguments {
+    /// What to measure; everything without one.
+    #[arg(value_enum)]
+    only: Vec<Part>,
+    /// About two minutes in all, with fewer messages.
+    #[arg(long)]
+    quick: bool,
+    /// Threads that are open, and timers armed, when memory is measured.
+    #[arg(long)]
+    threads: Option<u64>,
+    /// How long a workspace surges.
+    #[arg(long)]
+    surge_seconds: Option<u64>,
+    /// A directory on the disk to measure; a temporary one without it.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+/// A part of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Workload W over 64 workspaces.
+    Throughput,
+    /// Workload W in one workspace.
+    Single,
+    /// Latencies at 5,000 messages a second.
+    Latency,
+    /// Queries at 5,000 messages a second.
+    Queries,
+    /// A surge in one workspace, seen from another one of its partition.
+    Surge,
+    /// Memory with many open threads, their timers, a restart and a rebuild.
+    Large,
+}
+
+/// How much is measured.
+struct Sizes {
+    /// Messages to find the limit with.
+    limit_messages: u64,
+    /// How long an open loop runs.
+    steady: Duration,
+    /// Open threads, and armed timers.
+    threads: u64,
+    /// Timers that come due at once.
+    due_at_once: usize,
+    /// How long a workspace surges.
+    surge: Duration,
+}
+
+impl Sizes {
+    fn new(arguments: &Arguments) -> Self {
+        let quick = arguments.quick;
+        let seconds = |full, short| Duration::from_secs(if quick { short } else { full });
+        Self {
+            limit_messages: if quick { 300_000 } else { 1_500_000 },
+            steady: seconds(20, 5),
+            threads: arguments.threads.unwrap_or(if quick { 100_000 } else { 1_000_000 }),
+            due_at_once: if quick { 10_000 } else { 100_000 },
+            surge: arguments.surge_seconds.map_or(seconds(20, 5), Duration::from_secs),
+        }
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let temporary = match &arguments.dir {
+        Some(dir) => tempfile::tempdir_in(dir)?,
+        None => tempfile::tempdir()?,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let rows = runtime.block_on(measure(&arguments, temporary.path()))?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let head = [
+        format!("{cores} cores, shared by the server, by this client that loads it, and by whatever else runs."),
+        "Latencies count from when a message was to be sent. W: 8 messages a thread, 1 in 5 opens or wakes.".to_owned(),
+    ];
+    table::print(&head, &rows)?;
+    Ok(())
+}
+
+async fn measure(arguments: &Arguments, dir: &Path) -> anyhow::Result<Vec<Row>> {
+    let sizes = Sizes::new(arguments);
+    let all = [Part::Throughput, Part::Single, Part::Latency, Part::Queries, Part::Surge, Part::Large];
+    let wanted = if arguments.only.is_empty() { &all[..] } else { &arguments.only };
+    let mut rows = Vec::new();
+    for part in wanted {
+        let start = clock::now();
+        let name = format!("{part:?}").to_lowercase();
+        let at = dir.join(&name);
+        std::fs::create_dir_all(&at)?;
+        match part {
+            Part::Throughput => rows.extend(rows::throughput::measure(&at, &sizes, 64).await?),
+            Part::Single => rows.extend(rows::throughput::measure(&at, &sizes, 1).await?),
+            Part::Latency => rows.extend(rows::latency::measure(&at, &sizes).await?),
+            Part::Queries => rows.extend(rows::queries::measure(&at, &sizes).await?),
+            Part::Surge => rows.extend(rows::surge::measure(&at, &sizes).await?),
+            Part::Large => rows.extend(rows::large::measure(&at, &sizes).await?),
+        }
+        std::fs::remove_dir_all(&at)?;
+        say(&format!("{name}: measured in {:.0} s", start.elapsed().as_secs_f64()));
+    }
+    Ok(rows)
+}
+
+/// Names of workspaces, none of them special.
+fn workspaces(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("company-{number}")).collect()
+}
+
+/// Workspaces exist once they have a policy: here the built-in one and their own accounts.
+async fn create(server: &Server, workspaces: &[String]) -> anyhow::Result<()> {
+    const ACCOUNTS: &str =
+        "[[account]]\nchannel = \"x\"\nid = \"acme\"\n\n[[account]]\nchannel = \"whatsapp\"\nid = \"acme\"\n";
+    let mut policies = PolicyServiceClient::new(server.channel().await?);
+    for name in workspaces {
+        let files = vec![PolicyFile { name: "accounts.toml".into(), text: ACCOUNTS.into() }];
+        let policy = ApplyPolicyRequest { files, ..ApplyPolicyRequest::default() };
+        policies.apply_policy(of(name, policy)?).await?;
+    }
+    Ok(())
+}

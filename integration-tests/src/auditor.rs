@@ -1,0 +1,69 @@
+//! The auditor: a stopped data directory against what a client outside knows, the log against itself,
+//! the state against the log.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use crate::client::History;
+use crate::{rows, run};
+
+/// What a command says that must succeed, or what it said instead.
+fn succeeds(args: &[&str]) -> Result<String, String> {
+    let output = run(args);
+    let (out, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if output.status.success() { Ok(out.into_owned()) } else { Err(format!("{args:?}: {}: {said}", output.status)) }
+}
+
+/// What does not hold in a data directory that the client of `history` wrote to; nothing else did.
+#[must_use]
+pub fn findings(dir: &Path, history: &History) -> Vec<String> {
+    let dir = dir.to_str().expect("a path in UTF-8");
+    let mut findings = history.broken.clone();
+    match succeeds(&["threads", "export", "--data-dir", dir]) {
+        Ok(export) => findings.extend(in_export(&export, history)),
+        Err(said) => findings.push(said),
+    }
+    for args in [&["log", "verify", "--data-dir", dir][..], &["log", "rebuild", "--compare", "--data-dir", dir]] {
+        findings.extend(succeeds(args).err());
+    }
+    findings
+}
+
+fn in_export(export: &str, history: &History) -> Vec<String> {
+    let mut findings = Vec::new();
+    let lines = rows(export);
+    let stored: BTreeSet<&str> = lines.iter().map(|line| line["external_id"]).collect();
+    if stored.len() != lines.len() {
+        findings.push(format!("{} messages are doubled", lines.len() - stored.len()));
+    }
+    for (id, acknowledged) in &history.messages {
+        if acknowledged.is_some() && !stored.contains(id.as_str()) {
+            findings.push(format!("{id} was acknowledged and is lost"));
+        }
+    }
+    let made_up = stored.iter().filter(|id| !history.messages.contains_key(**id));
+    findings.extend(made_up.map(|id| format!("{id} was never sent")));
+    // All direct messages of a customer lie within the window: one thread each, and each in a thread.
+    let mut threads: BTreeMap<u64, BTreeSet<&str>> = BTreeMap::new();
+    for line in &lines {
+        let number: u64 = line["external_id"][1..].parse().unwrap_or_default();
+        threads.entry(number % 200).or_default().insert(line["thread_id"]);
+    }
+    for (customer, threads) in threads.iter().filter(|(_, threads)| threads.len() != 1 || threads.contains("")) {
+        findings.push(format!("customer {customer} has the threads {threads:?}"));
+    }
+    let distinct: BTreeSet<&str> = threads.values().flatten().copied().collect();
+    if distinct.len() != threads.len() {
+        findings.push(format!("{} customers have {} threads", threads.len(), distinct.len()));
+    }
+    findings
+}
+
+/// Nothing acknowledged is lost, nothing is doubled or made up, and a rebuild gives the same state.
+///
+/// # Panics
+/// With what does not hold.
+pub fn check(dir: &Path, history: &History) {
+    let findings = findings(dir, history);
+    assert!(findings.is_empty(), "{} findings, like {:#?}", findings.len(), &findings[..findings.len().min(5)]);
+}

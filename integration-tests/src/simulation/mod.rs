@@ -1,0 +1,23 @@
+//! A world in one thread and from one seed: the services' real lanes over the log in memory, clients
+//! that repeat themselves, machines that crash, pause and come back, clocks that are set wrong; and an
+//! audit of what the log says in the end.
+//!
+//! The same seed gives the same log, byte for byte.
+
+mod audit;
+mod clients;
+mod clock;
+mod desk;
+mod disk;
+mod draft;
+mod grouping;
+mod order;
+mod plant;
+mod promises;
+mod world;
+
+pub use plant::Plant;
+pub use world::{Roughness, Trace, run};
+
+/// What is wrong, in words.
+type Wrong = String;

@@ -1,0 +1,66 @@
+//! The services over a stopped data directory, in this process: reading commands ask them as they would
+//! ask a server. Nothing is written.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use hyper_util::rt::TokioIo;
+use rejoinder_event_log::EventLog;
+use rejoinder_event_log_embedded::EmbeddedLog;
+use rejoinder_ingest::Admission;
+use rejoinder_projection_store::ProjectionStore;
+use rejoinder_runtime::{Clock, Options as LaneOptions, SystemClock, Workers};
+use tonic::transport::{Channel, Endpoint};
+
+use crate::grpc;
+use crate::inside::Inside;
+
+/// Bytes that may wait on the way between the two ends.
+const PIPE_BYTES: usize = 1 << 20;
+/// Bytes of questions that may wait in a lane.
+const QUEUE_BYTES: usize = 16 << 20;
+
+/// The services of a stopped directory; they end with it.
+pub(crate) struct Local {
+    workers: Option<Workers>,
+}
+
+impl Local {
+    /// Opens a directory that no process has, and connects to what is in it.
+    ///
+    /// # Errors
+    /// When it is no data directory, or damaged.
+    pub(crate) async fn open(dir: &Path) -> anyhow::Result<(Self, Channel)> {
+        if !dir.join("log").is_dir() {
+            bail!("{} is no data directory: it has no event log", dir.display());
+        }
+        let log = EmbeddedLog::open_read_only(&dir.join("log"))?;
+        let store = ProjectionStore::open_read_only(&dir.join("state"))?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let options = LaneOptions { follow_only: true, ..LaneOptions::default() };
+        let shared: Arc<dyn EventLog> = log.clone();
+        let (inside, lanes) = Inside::open(log, &store, clock, options, QUEUE_BYTES, 1)?;
+        let workers = Workers::start(lanes, &shared).context("cannot start a thread")?;
+        let admission = Arc::new(Admission::new(None, &BTreeMap::new(), 0));
+        let router = grpc::router(Arc::new(inside), admission).await?;
+        let (near, far) = tokio::io::duplex(PIPE_BYTES);
+        tokio::spawn(router.serve_with_incoming(tokio_stream::once(std::io::Result::Ok(far))));
+        let mut near = Some(near);
+        let connector = tower::service_fn(move |_| {
+            let near = near.take().map(TokioIo::new);
+            async move { near.ok_or_else(|| std::io::Error::other("the services of the directory have ended")) }
+        });
+        let channel = Endpoint::from_static("http://directory").connect_with_connector(connector).await?;
+        Ok((Self { workers: Some(workers) }, channel))
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        if let Some(workers) = self.workers.take() {
+            workers.stop();
+        }
+    }
+}
