@@ -11,6 +11,9 @@ pub mod feed {
 pub mod ingest {
     tonic::include_proto!("rejoinder.ingest.v1");
 }
+pub mod routing {
+    tonic::include_proto!("rejoinder.routing.v1");
+}
 pub mod sla {
     tonic::include_proto!("rejoinder.sla.v1");
 }

@@ -2,7 +2,9 @@
 
 use rejoinder_machine::{Context, event};
 use rejoinder_model::DAY_MS;
-use rejoinder_wire::event::{Event, PolicyPublished, SlaPolicy, ThreadingPolicy, event::Body, policy_published::File};
+use rejoinder_wire::event::{
+    Event, PolicyPublished, RoutingPolicy, SlaPolicy, ThreadingPolicy, event::Body, policy_published::File,
+};
 
 use crate::state::Ingest;
 
@@ -27,6 +29,8 @@ pub struct NewPolicy {
     pub files: Vec<File>,
     /// What threading takes from them.
     pub threading: ThreadingPolicy,
+    /// What routing takes from them.
+    pub routing: RoutingPolicy,
     /// What sla-timer takes from them; `None`: the built-in targets.
     pub sla: Option<SlaPolicy>,
     /// The request, whose repeat within a day does nothing; empty: none.
@@ -58,11 +62,17 @@ pub fn publish_policy(
         return Err(StalePolicy { current });
     }
     let version = current + 1;
-    let NewPolicy { files, threading, sla, request_id, .. } = new;
-    let published_at = context.now;
-    let threading = Some(threading);
-    let policy =
-        PolicyPublished { version, files, published_at, threading, sla, request_id, ..PolicyPublished::default() };
+    let NewPolicy { files, threading, routing, sla, request_id, .. } = new;
+    let policy = PolicyPublished {
+        version,
+        files,
+        published_at: context.now,
+        threading: Some(threading),
+        request_id,
+        routing: Some(routing),
+        sla,
+        ..PolicyPublished::default()
+    };
     out.push(event(workspace, Body::PolicyPublished(policy)));
     Ok(version)
 }

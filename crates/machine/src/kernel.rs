@@ -72,6 +72,11 @@ pub trait State: Send + Sized + 'static {
     /// What a timer leads to. Its removal must follow from the events.
     fn fire(&self, context: &Context, timer: DueTimer, out: &mut Vec<Event>);
 
+    /// The next decision that follows from earlier ones alone: what fans out goes on from its stored
+    /// cursor. Asked after every other decision, a bounded number of times, until it adds nothing;
+    /// each answer must bring that end nearer.
+    fn follow_up(&self, _: &Context, _: &mut Vec<Event>) {}
+
     /// The timers, for the shell to see what is due.
     fn timers(&mut self) -> &mut Timers;
 

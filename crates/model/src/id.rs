@@ -1,7 +1,7 @@
 //! Ids of what we name ourselves, made from (partition, own_seq) of the event that named it.
 //!
 //! The service is implied by the kind: interactions are numbered by ingest, threads and persons by
-//! threading. In text an id is a letter and 13 digits of Crockford's base 32: `t0000000000G05`.
+//! threading, work items and offers by routing. In text an id is a letter and 13 digits of Crockford's base 32: `t0000000000G05`.
 
 use serde::{Deserialize, Serialize};
 
@@ -107,6 +107,14 @@ id!(
     ConversationId, "conversation", 'c'
 );
 
+id!(
+    /// A work item, numbered by routing.
+    WorkItemId, "work item", 'w'
+);
+id!(
+    /// An offer, numbered by routing.
+    OfferId, "offer", 'o'
+);
 id!(
     /// A clock, numbered by sla-timer.
     ClockId, "clock", 'k'

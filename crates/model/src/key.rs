@@ -1,4 +1,4 @@
-//! Keys of what the outside world names: 128-bit hashes of the names, with the workspace in them.
+//! Keys of what the outside world and the policy name: 128-bit hashes of the names, with the workspace in them.
 //!
 //! Outside ids are opaque texts of up to 512 bytes. State keeps hashes of them: fixed size, no
 //! personal data, and two different names meet with probability 2^-128 a pair.
@@ -62,6 +62,31 @@ key!(
     /// Where direct messages of a person gather: (workspace, channel, account).
     LineKey
 );
+
+key!(
+    /// An agent: (workspace, id).
+    AgentKey
+);
+key!(
+    /// A queue: (workspace, name).
+    QueueKey
+);
+
+impl AgentKey {
+    /// The key of an agent.
+    #[must_use]
+    pub fn new(workspace: &str, id: &str) -> Self {
+        Self(hash(6, &[workspace, id]))
+    }
+}
+
+impl QueueKey {
+    /// The key of a queue.
+    #[must_use]
+    pub fn new(workspace: &str, name: &str) -> Self {
+        Self(hash(7, &[workspace, name]))
+    }
+}
 
 impl MessageKey {
     /// The key of a message. `account` is `None` where the channel's ids are global.

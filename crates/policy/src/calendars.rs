@@ -48,10 +48,12 @@ fn calendar(file: &File<'_>, table: &Table, problems: &mut Problems) -> Option<C
         problems.at(file.name, file.text, table.get("time_zone").and_then(Item::span), what);
     }
     let mut holidays = Vec::new();
-    for (day, value) in file.strings(table, "holidays", problems) {
+    for (day, span) in file.strings(table, "holidays", problems) {
         match day.parse::<Date>() {
             Ok(date) => holidays.push(date.to_string()),
-            Err(_) => file.problem_of(value, format!("{day:?} is no day, like \"2026-12-25\""), problems),
+            Err(_) => {
+                problems.at(file.name, file.text, span, format!("{day:?} is no day, like \"2026-12-25\""));
+            }
         }
     }
     let found = problems.count();
@@ -111,15 +113,18 @@ fn days(key: &str) -> Option<std::vec::IntoIter<u32>> {
 /// Periods like `09:00-17:00`, in minutes of the day.
 fn periods(file: &File<'_>, hours: &dyn TableLike, key: &str, problems: &mut Problems) -> Vec<(u32, u32)> {
     let mut periods = Vec::new();
-    for (text, value) in file.strings(hours, key, problems) {
+    for (text, span) in file.strings(hours, key, problems) {
         let parsed = text.split_once('-').and_then(|(from, to)| Some((minute(from)?, minute(to)?)));
         match parsed {
             Some((from, to)) if from < to => periods.push((from, to)),
             Some(_) => {
                 let what = format!("{text:?} ends before it begins: a night is two periods, to 24:00 and from 00:00");
-                file.problem_of(value, what, problems);
+                problems.at(file.name, file.text, span, what);
             }
-            None => file.problem_of(value, format!("{text:?} is no period, like \"09:00-17:00\""), problems),
+            None => {
+                let what = format!("{text:?} is no period, like \"09:00-17:00\"");
+                problems.at(file.name, file.text, span, what);
+            }
         }
     }
     periods

@@ -2,16 +2,19 @@
 //! column.
 
 mod accounts;
+mod agents;
 mod calendars;
 mod duration;
 mod problem;
+mod queues;
 mod reader;
+mod routing;
 mod sla;
 mod threading;
 
 pub use problem::Problem;
 pub use reader::nearest;
-use rejoinder_wire::event::{SlaPolicy, ThreadingPolicy, sla_policy};
+use rejoinder_wire::event::{RoutingPolicy, SlaPolicy, ThreadingPolicy, sla_policy};
 
 use crate::problem::Problems;
 use crate::reader::File;
@@ -24,6 +27,8 @@ pub const MAX_BYTES: usize = 256 << 10;
 pub struct Policy {
     /// Accounts and windows.
     pub threading: ThreadingPolicy,
+    /// Queues, agents and kinds of channels.
+    pub routing: RoutingPolicy,
     /// Targets and calendars; `None`: the built-in ones.
     pub sla: Option<SlaPolicy>,
     /// Calendars, for the targets that name them.
@@ -33,19 +38,28 @@ pub struct Policy {
 impl Default for Policy {
     /// The built-in policy.
     fn default() -> Self {
-        Self { threading: threading::defaults(), sla: None, calendars: Vec::new() }
+        Self { threading: threading::defaults(), routing: routing::defaults(), sla: None, calendars: Vec::new() }
     }
 }
 
 type Read = fn(&File<'_>, &mut Policy, &mut Problems);
 
-/// The files that are known, and who reads them: what others name comes first.
-const FILES: [(&str, Read); 4] = [
+type References = fn(&File<'_>, &Policy, &mut Problems);
+
+/// The files that are known, and who reads them: calendars before the targets that name them.
+const FILES: [(&str, Read); 7] = [
     ("accounts.toml", accounts::read),
+    ("agents.toml", agents::read),
     ("calendars.toml", calendars::read),
+    ("queues.toml", queues::read),
+    ("routing.toml", routing::read),
     ("sla.toml", sla::read),
     ("threading.toml", threading::read),
 ];
+
+/// Who looks at what files say of each other, once all are read.
+const REFERENCES: [(&str, References); 3] =
+    [("agents.toml", agents::references), ("queues.toml", queues::references), ("routing.toml", routing::references)];
 
 /// Reads the files of a policy.
 ///
@@ -67,10 +81,17 @@ pub fn check(files: &[(String, String)]) -> Result<Policy, Vec<Problem>> {
             problems.of_file(name, format!("it is no policy file{}", reader::nearest(name, &names)));
         }
     }
+    let mut parsed = Vec::new();
     for (known, read) in FILES {
         let Some((name, text)) = files.iter().find(|(name, _)| name == known) else { continue };
         if let Some(file) = File::parse(name, text, &mut problems) {
             read(&file, &mut policy, &mut problems);
+            parsed.push(file);
+        }
+    }
+    for file in &parsed {
+        if let Some((_, references)) = REFERENCES.iter().find(|(known, _)| *known == file.name) {
+            references(file, &policy, &mut problems);
         }
     }
     if problems.is_empty() { Ok(policy) } else { Err(problems.into_vec()) }

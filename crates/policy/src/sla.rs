@@ -133,15 +133,17 @@ impl Reader<'_, '_> {
         self.file.known_keys(table, &MATCHES, problems);
         let mut list = |key: &str| {
             let texts = self.file.strings(table, key, problems);
-            for (text, value) in &texts {
-                if key == "band" && !BANDS.contains(text) {
-                    let what = format!("there is no band {text:?}{}", nearest(text, &BANDS));
-                    self.file.problem_of(value, what, problems);
+            for (text, span) in &texts {
+                let what = if key == "band" && !BANDS.contains(&text.as_str()) {
+                    format!("there is no band {text:?}{}", nearest(text, &BANDS))
                 } else if text.is_empty() {
-                    self.file.problem_of(value, format!("no {key} is called so"), problems);
-                }
+                    format!("no {key} is called so")
+                } else {
+                    continue;
+                };
+                problems.at(self.file.name, self.file.text, span.clone(), what);
             }
-            texts.into_iter().map(|(text, _)| text.to_owned()).collect::<Vec<String>>()
+            texts.into_iter().map(|(text, _)| text).collect::<Vec<String>>()
         };
         rule.channels = list("channel");
         rule.queues = list("queue");
@@ -167,14 +169,14 @@ impl Reader<'_, '_> {
 
     fn warnings(&self, table: &dyn TableLike, problems: &mut Problems) -> Vec<Warning> {
         let mut warnings = Vec::new();
-        for (text, value) in self.file.strings(table, "warn", problems) {
+        for (text, span) in self.file.strings(table, "warn", problems) {
             let percent = text.strip_suffix('%').map(|number| number.trim().parse::<Millis>());
-            match (percent, duration::within(text, "1s", "3650d")) {
+            match (percent, duration::within(&text, "1s", "3650d")) {
                 (Some(Ok(percent @ 1..=99)), _) => warnings.push(Warning::Percent(percent)),
                 (None, Ok(before)) => warnings.push(Warning::Before(before)),
                 _ => {
                     let what = format!("{text:?} is no warning, like \"80%\" of the target or \"15m\" before its end");
-                    self.file.problem_of(value, what, problems);
+                    problems.at(self.file.name, self.file.text, span, what);
                 }
             }
         }

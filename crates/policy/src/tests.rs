@@ -26,7 +26,7 @@ fn what_is_right_is_taken() {
 
 #[test]
 fn what_is_wrong_is_named_with_its_place() {
-    let table: [(&str, &str, &str); 12] = [
+    let table: [(&str, &str, &str); 33] = [
         (
             "threading.toml",
             "reopen_windw = \"7d\"",
@@ -67,6 +67,96 @@ fn what_is_wrong_is_named_with_its_place() {
             "accounts.toml:4:1: x a is listed before",
         ),
         ("acounts.toml", "", "acounts.toml: it is no policy file; did you mean \"accounts.toml\"?"),
+        ("queues.toml", "[[queue]]", "queues.toml:1:1: the queue has no name"),
+        ("queues.toml", "queue = 1", "queues.toml:1:9: queue is a list of tables: [[queue]]"),
+        (
+            "queues.toml",
+            "[[queue]]\nname = \"a\"\n[[queue]]\nname = \"a\"",
+            "queues.toml:3:1: queue a is listed before",
+        ),
+        (
+            "queues.toml",
+            "[[queue]]\nname = \"a\"\nstrategy = \"longest_idel\"",
+            "queues.toml:3:12: strategy has no \"longest_idel\"; did you mean \"longest_idle\"?",
+        ),
+        (
+            "queues.toml",
+            "[[queue]]\nname = \"a\"\nparallel_offers = 0",
+            "queues.toml:3:19: parallel_offers is a number from 1 to 10, and this is 0",
+        ),
+        (
+            "queues.toml",
+            "[[queue]]\nname = \"a\"\npreferred_wait = \"61s\"",
+            "queues.toml:3:18: \"61s\" is not within 0s to 60s",
+        ),
+        (
+            "queues.toml",
+            "[[queue]]\nname = \"a\"\noverflow = \"b\"\n[[queue]]\nname = \"c\"",
+            "queues.toml:3:12: there is no queue \"b\"; did you mean \"a\"?",
+        ),
+        (
+            "queues.toml",
+            "[[queue]]\nname = \"a\"\noverflow = \"a\"",
+            "queues.toml:3:12: queue a overflows into itself by a",
+        ),
+        (
+            "queues.toml",
+            "[[queue]]\nname = \"a\"\nlast_step = \"overflow_queue\"",
+            "queues.toml:1:1: queue a names no overflow queue",
+        ),
+        (
+            "queues.toml",
+            "[[queue]]\nname = \"a\"\nskills = [{ name = \"s\", level = 7, relax = [{ after = \"60s\" }] }]",
+            "queues.toml:3:45: a relaxation has an after and a level",
+        ),
+        (
+            "queues.toml",
+            "[[queue]]\nname = \"a\"\nskills = [{ name = \"s\", relax = [{ after = \"60s\", level = 1 }, { after = \"9s\", level = 0 }] }]",
+            "queues.toml:3:74: relaxations come one after the other",
+        ),
+        ("queues.toml", "[[route]]\nchannel = \"x\"", "queues.toml:1:1: the route has no queue"),
+        (
+            "queues.toml",
+            "[[route]]\nqueue = \"default\"\nkind = \"emial\"",
+            "queues.toml:3:8: there is no kind \"emial\"; did you mean \"email\"?",
+        ),
+        (
+            "agents.toml",
+            "[[agent]]\nid = \"ann\"\nqueues = [\"defualt\"]",
+            "agents.toml:3:11: there is no queue \"defualt\"; did you mean \"default\"?",
+        ),
+        (
+            "agents.toml",
+            "[[agent]]\nid = \"ann\"\nqueues = [\"default\", { name = \"default\", priority = 2 }]",
+            "agents.toml:3:22: queue default is named before",
+        ),
+        (
+            "agents.toml",
+            "[[agent]]\nid = \"ann\"\nskills = { spanish = 0 }",
+            "agents.toml:3:22: spanish is a number from 1 to 100, and this is 0",
+        ),
+        (
+            "agents.toml",
+            "[[agent]]\nid = \"ann\"\nmax = { chats = 2 }",
+            "agents.toml:3:9: there is no kind or group \"chats\"; there are voice, live_chat, direct_message, \
+             public_post, email",
+        ),
+        ("routing.toml", "total = \"many\"", "routing.toml:1:9: total is a number from 1 to 10000, and this is a text"),
+        (
+            "routing.toml",
+            "[[kind]]\nname = \"email\"\nwrap_up = \"later\"",
+            "routing.toml:3:11: \"later\" is no duration, like \"30m\", \"7d\" or \"1h 30m\", nor \"none\", nor \"manual\"",
+        ),
+        (
+            "routing.toml",
+            "[[kind]]\nname = \"email\"\ngroup = \"text\"\n[[group]]\nname = \"texts\"\nmax = 6",
+            "routing.toml:3:9: there is no group \"text\"; did you mean \"texts\"?",
+        ),
+        (
+            "routing.toml",
+            "[[kind]]\nname = \"email\"\noffer_timeout = \"2d\"",
+            "routing.toml:3:17: \"2d\" is not within 1s to 1d",
+        ),
     ];
     for (name, text, expected) in table {
         assert_eq!(said(&[(name, text)]), [expected], "{text}");
@@ -95,11 +185,21 @@ fn the_sample_is_right() {
         file("calendars.toml", include_str!("../../../deploy/policy/calendars.toml")),
         file("sla.toml", include_str!("../../../deploy/policy/sla.toml")),
         file("threading.toml", include_str!("../../../deploy/policy/threading.toml")),
+        file("queues.toml", include_str!("../../../deploy/policy/queues.toml")),
+        file("agents.toml", include_str!("../../../deploy/policy/agents.toml")),
+        file("routing.toml", include_str!("../../../deploy/policy/routing.toml")),
     ];
     let policy = check(&files).unwrap();
     let windows = |policy: &Policy| (policy.threading.reopen_window_ms, policy.threading.silence_ms);
     assert_eq!(windows(&policy), windows(&Policy::default()), "the sample says what the defaults are");
     assert!(!policy.threading.accounts.is_empty());
+    assert_eq!((policy.routing.queues.len(), policy.routing.agents.len()), (3, 4));
+    let times = |policy: &Policy| {
+        let routing = &policy.routing;
+        let kinds: Vec<_> = routing.kinds.iter().map(|kind| (kind.name.clone(), kind.cost, kind.max)).collect();
+        (routing.declined_ms, routing.wake_ms, routing.give_back_ms, routing.total, routing.max_parked, kinds)
+    };
+    assert_eq!(times(&policy), times(&Policy::default()), "and so do the times and kinds of routing");
     let sla = policy.sla.unwrap();
     assert_eq!((sla.calendars.len(), sla.rules.len()), (1, 2));
 }
@@ -221,4 +321,38 @@ fn what_is_wrong_with_targets_and_calendars_is_named_with_its_place() {
     for (name, text, expected) in table {
         assert_eq!(said(&[(name, &text)]), [expected], "{text}");
     }
+}
+
+#[test]
+fn an_overflow_may_not_come_back_over_others() {
+    let queues = "[[queue]]\nname = \"a\"\noverflow = \"b\"\n[[queue]]\nname = \"b\"\noverflow = \"c\"\n\
+                  [[queue]]\nname = \"c\"\noverflow = \"b\"\n";
+    let expected = [
+        "queues.toml:6:12: queue b overflows into itself by c",
+        "queues.toml:9:12: queue c overflows into itself by b",
+    ];
+    assert_eq!(said(&[("queues.toml", queues)]), expected);
+}
+
+#[test]
+fn agents_queues_and_kinds_are_taken() {
+    let queues = "[[queue]]\nname = \"es\"\nrequired = [\"spanish\"]\nskills = [{ name = \"billing\", level = 7, \
+                  relax = [{ after = \"60s\", level = 5 }] }]\nlast_step = \"any_in_queue\"\nlast_step_after = \"2m\"\n\
+                  [[queue]]\nname = \"all\"\norder = \"due\"\nstrategy = \"best_skill\"\noverflow = \"es\"\n\
+                  overflow_after = \"5m\"\n[[route]]\nvisibility = \"private\"\nband = \"crisis\"\nqueue = \"es\"\n";
+    let agents = "[[agent]]\nid = \"ann\"\ntotal = 60\nqueues = [\"all\", { name = \"es\", priority = 2, delay = \"30s\" }]\n\
+                  skills = { spanish = 3 }\nmax = { email = 2 }\n";
+    let routing = "[[kind]]\nname = \"email\"\nwrap_up = \"manual\"\n[[kind]]\nname = \"sms\"\nchannels = [\"sms\"]\n\
+                   beside = [\"email\"]\nreply_window = \"1d\"\n";
+    let file = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+    let files = [file("agents.toml", agents), file("queues.toml", queues), file("routing.toml", routing)];
+    let policy = check(&files).unwrap().routing;
+    let names: Vec<&str> = policy.queues.iter().map(|queue| queue.name.as_str()).collect();
+    assert_eq!(names, ["es", "all"]);
+    assert_eq!(policy.queues[0].skills[0].relaxations[0].after_ms, 60_000);
+    assert_eq!((policy.queues[0].last_step_after_ms, policy.queues[1].overflow_after_ms), (120_000, 300_000));
+    let memberships: Vec<_> = policy.agents[0].memberships.iter().map(|m| (m.priority, m.delay_ms)).collect();
+    assert_eq!((memberships, policy.agents[0].total), (vec![(1, 0), (2, 30_000)], 60));
+    let kinds: Vec<_> = policy.kinds.iter().map(|kind| (kind.name.as_str(), kind.cost, kind.wrap_up_ms)).collect();
+    assert_eq!(kinds[4..], [("email", 10, -1), ("sms", 10, 0)]);
 }

@@ -27,6 +27,8 @@ const READ_BYTES: usize = 1 << 20;
 const FRAME_TARGET_BYTES: usize = 192 << 10;
 /// How many timers are looked up at a time.
 const TIMER_PAGE: usize = 256;
+/// Decisions that follow one input at once; what is left takes turns with other inputs.
+const FOLLOW_UPS: usize = 64;
 
 /// How a lane runs.
 #[derive(Clone, Copy, Debug)]
@@ -604,6 +606,7 @@ impl<S: State> Lane<S> {
         self.read_inputs()?;
         let considered = self.consider(&mut frame)?;
         self.run_jobs(&mut frame)?;
+        self.follow_up(&mut frame, usize::MAX)?;
         self.trust(&mut frame)?;
         let moved = considered && self.inputs.front().is_none() && self.owes_answer();
         if frame.builder.count() == 0 && !moved {
@@ -681,6 +684,23 @@ impl<S: State> Lane<S> {
         Ok(())
     }
 
+    /// Lets the state go on with what follows from its own events.
+    fn follow_up(&mut self, frame: &mut Frame<S>, limit: usize) -> Result<(), Failure> {
+        for _ in 0..limit {
+            if frame.builder.bytes() >= FRAME_TARGET_BYTES {
+                break;
+            }
+            let mut events = Vec::new();
+            let context = self.context(frame);
+            self.state.follow_up(&context, &mut events);
+            if events.is_empty() {
+                break;
+            }
+            self.take(frame, events)?;
+        }
+        Ok(())
+    }
+
     /// Considers inputs until the frame is full: frames in log order, a tick once all that could
     /// cancel a timer of it was considered. Was there any?
     fn consider(&mut self, frame: &mut Frame<S>) -> Result<bool, Failure> {
@@ -727,6 +747,7 @@ impl<S: State> Lane<S> {
             let context = self.context(frame);
             self.state.fire(&context, timer, &mut events);
             self.take(frame, events)?;
+            self.follow_up(frame, FOLLOW_UPS)?;
             if self.state.timers().due(tick.stamp, own_seq_end, 1).first() == Some(&key) {
                 return Err(Failure::Defect(format!("{key:?} fired and is still armed")));
             }
@@ -766,6 +787,7 @@ impl<S: State> Lane<S> {
                 decided = vec![event(&input.workspace, Body::Quarantined(quarantined))];
             }
             self.take(frame, decided)?;
+            self.follow_up(frame, FOLLOW_UPS)?;
         }
         if done {
             self.inputs.pop();
@@ -802,6 +824,7 @@ impl<S: State> Lane<S> {
                 continue;
             }
             self.take(frame, events)?;
+            self.follow_up(frame, FOLLOW_UPS)?;
             if part + 1 < job.parts() {
                 self.job = Some((job, part + 1));
             } else {

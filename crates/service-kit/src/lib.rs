@@ -1,6 +1,7 @@
 //! What the gRPC edge of every service needs: lanes to ask, the caller's workspace, errors with
 //! details, pages, and the log's tail.
 
+pub mod field;
 mod lanes;
 mod page;
 pub mod refuse;

@@ -37,6 +37,24 @@ pub fn aborted(message: impl Into<String>) -> Status {
     status(Code::Aborted, "STALE_ETAG", message.into(), ErrorDetails::new())
 }
 
+/// Somebody else was first, or the time for it is over; `reason` says which.
+#[must_use]
+pub fn over(reason: &str, message: impl Into<String>) -> Status {
+    status(Code::Aborted, reason, message.into(), ErrorDetails::new())
+}
+
+/// The thing is not in a state for this; `reason` names the state.
+#[must_use]
+pub fn precondition_of(reason: &str, message: impl Into<String>) -> Status {
+    status(Code::FailedPrecondition, reason, message.into(), ErrorDetails::new())
+}
+
+/// The reason that a status names; empty: none.
+#[must_use]
+pub fn reason(status: &Status) -> String {
+    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
+}
+
 /// The thing is not in a state for this.
 #[must_use]
 pub fn precondition(message: impl Into<String>) -> Status {

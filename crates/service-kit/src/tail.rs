@@ -50,6 +50,7 @@ pub struct Tail {
     partition: u16,
     fold: PartitionFold,
     from: u64,
+    only: Option<Service>,
 }
 
 impl Tail {
@@ -59,7 +60,14 @@ impl Tail {
     /// lies before that.
     pub fn new(log: Arc<dyn EventLog>, news: LogNews, partition: u16, from: u64, known: PartitionFold) -> Self {
         let fold = if known.next_index <= from { known } else { PartitionFold::default() };
-        Self { log, news, partition, fold, from }
+        Self { log, news, partition, fold, from, only: None }
+    }
+
+    /// Reads the events of one service only; those of others are not looked at.
+    #[must_use]
+    pub fn only(mut self, service: Service) -> Self {
+        self.only = Some(service);
+        self
     }
 
     /// The next events; waits for them, or returns `None` at the log's end if it is not to wait.
@@ -92,9 +100,9 @@ impl Tail {
         for stored in records.map_err(|error| Status::data_loss(error.to_string()))? {
             let position = Position { partition: self.partition, index: stored.index };
             let damaged = |damage| Status::data_loss(format!("the log is damaged at {position}: {damage}"));
-            let wanted = stored.index >= self.from;
-            let view = if wanted { RecordView::verify(&stored.bytes) } else { RecordView::peek(&stored.bytes) };
-            let view = view.map_err(damaged)?;
+            let peeked = RecordView::peek(&stored.bytes).map_err(damaged)?;
+            let wanted = stored.index >= self.from && self.only.is_none_or(|only| only == peeked.service);
+            let view = if wanted { RecordView::verify(&stored.bytes).map_err(damaged)? } else { peeked };
             let counted = self.fold.fold(stored.index, view.service, &view.header) == Verdict::Counted;
             if !counted || !wanted {
                 continue;

@@ -1,0 +1,126 @@
+//! The desk: hands what routing has committed to the streams of the agents whom it concerns.
+//!
+//! One reader a partition follows the log's tail: an offer is told once it is durable, never before.
+//! A stream that does not keep up is let go; its agent is then one without a session.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use prost::Message as _;
+use rejoinder_model::{Position, Service};
+use rejoinder_routing_core::Routing;
+use rejoinder_service_kit::{Lanes, LogNews, Tail};
+use rejoinder_wire::event::{Event, event::Body};
+use tokio::sync::mpsc;
+
+use crate::metric_definitions;
+
+/// Events that may wait for a stream.
+const MAX_WAITING: usize = 1_024;
+
+/// An event, and where it stands.
+pub(crate) type News = (Position, Arc<Event>);
+
+type Streams = HashMap<(String, String), Vec<(u64, mpsc::Sender<News>)>>;
+
+/// Streams by workspace and agent.
+#[derive(Default)]
+pub(crate) struct Desk {
+    streams: Mutex<(u64, Streams)>,
+}
+
+/// A stream's place at the desk; it leaves when dropped.
+pub(crate) struct Place {
+    desk: Arc<Desk>,
+    key: (String, String),
+    number: u64,
+    pub(crate) news: mpsc::Receiver<News>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut streams = self.desk.lock();
+        if let Some(of_agent) = streams.1.get_mut(&self.key) {
+            of_agent.retain(|(number, _)| *number != self.number);
+            if of_agent.is_empty() {
+                streams.1.remove(&self.key);
+            }
+        }
+    }
+}
+
+impl Desk {
+    fn lock(&self) -> MutexGuard<'_, (u64, Streams)> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for a stream of an agent.
+    pub(crate) fn sit(self: &Arc<Self>, workspace: &str, agent: &str) -> Place {
+        let (to, news) = mpsc::channel(MAX_WAITING);
+        let key = (workspace.to_owned(), agent.to_owned());
+        let mut streams = self.lock();
+        streams.0 += 1;
+        let number = streams.0;
+        streams.1.entry(key.clone()).or_default().push((number, to));
+        drop(streams);
+        Place { desk: self.clone(), key, number, news }
+    }
+
+    fn tell(&self, position: Position, event: Event) {
+        let Some(agent) = event.body.as_ref().and_then(concerned) else { return };
+        let mut streams = self.lock();
+        let key = (event.workspace.clone(), agent.to_owned());
+        let Some(of_agent) = streams.1.get_mut(&key) else { return };
+        let event = Arc::new(event);
+        // Who does not read on is let go: the channel ends.
+        of_agent.retain(|(_, to)| to.try_send((position, event.clone())).is_ok());
+    }
+
+    /// Follows the log of a partition from its end on.
+    pub(crate) fn follow(self: &Arc<Self>, lanes: &Arc<Lanes<Routing>>, news: &LogNews, partition: u16) {
+        let (desk, log) = (self.clone(), lanes.log().clone());
+        let end = log.end(partition);
+        let known = lanes.statuses().get(usize::from(partition)).map(|status| status.fold).unwrap_or_default();
+        let mut tail = Tail::new(log, news.clone(), partition, end, known).only(Service::Routing);
+        tokio::spawn(async move {
+            loop {
+                match tail.next(true).await {
+                    Ok(events) => {
+                        for event in events.unwrap_or_default() {
+                            // What cannot be read here stops the lane too, which says so.
+                            let Ok(decoded) = Event::decode(event.bytes) else { continue };
+                            metric_definitions::count(&decoded);
+                            desk.tell(event.position, decoded);
+                        }
+                    }
+                    Err(status) => {
+                        tracing::error!(partition, %status, "agents are told nothing any more");
+                        return;
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// The agent whom an event is told to.
+fn concerned(body: &Body) -> Option<&str> {
+    let agent = match body {
+        Body::OfferMade(made) => &made.agent,
+        Body::OfferAccepted(ended) => &ended.agent,
+        Body::OfferDeclined(ended) => &ended.agent,
+        Body::OfferTimedOut(ended) => &ended.agent,
+        Body::OfferRevoked(ended) => &ended.agent,
+        Body::AgentLoadChanged(changed) => &changed.agent,
+        Body::AgentPresenceChanged(changed) => &changed.agent,
+        Body::WorkItemAssigned(assigned) => &assigned.agent,
+        Body::WorkItemParked(parked) => &parked.agent,
+        Body::WorkItemWoken(woken) => &woken.agent,
+        Body::WorkItemWrapping(wrapping) => &wrapping.agent,
+        Body::WorkItemDone(done) => &done.agent,
+        Body::WorkItemCancelled(cancelled) => &cancelled.agent,
+        Body::WorkItemQueued(queued) => &queued.from_agent,
+        _ => return None,
+    };
+    (!agent.is_empty()).then_some(agent)
+}

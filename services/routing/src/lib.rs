@@ -1,0 +1,17 @@
+//! The routing service: work items, queues and agents over gRPC, and the streams of agents at work.
+
+mod agent_service;
+mod command;
+mod context;
+mod desk;
+pub mod metric_definitions;
+mod refusal;
+mod routing_service;
+mod told;
+mod view;
+mod work;
+
+pub use agent_service::Agents;
+pub use context::{AskContext, Asked, no_context};
+pub use metric_definitions::observe;
+pub use routing_service::Items;

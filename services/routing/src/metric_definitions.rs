@@ -1,0 +1,130 @@
+//! Metrics of routing: each declared once, with its help.
+
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+use rejoinder_model::Millis;
+use rejoinder_routing_core::Routing;
+use rejoinder_service_kit::Lanes;
+use rejoinder_wire::event::{Event, Presence, event::Body};
+use tonic::Status;
+
+const OFFERS: &str = "rejoinder_routing_offers_total";
+const ITEMS: &str = "rejoinder_routing_items_total";
+const OVERCOMMITTED: &str = "rejoinder_routing_overcommitted_total";
+const WAITING: &str = "rejoinder_routing_waiting_items";
+const OLDEST: &str = "rejoinder_routing_oldest_waiting_seconds";
+const AGENTS: &str = "rejoinder_routing_agents";
+const USED: &str = "rejoinder_routing_capacity_used";
+const TOTAL: &str = "rejoinder_routing_capacity_total";
+
+/// Names and helps, for the reference.
+pub const ALL: [(&str, &str); 8] = [
+    (OFFERS, "Offers, by outcome: made, accepted, declined, timed_out, revoked."),
+    (ITEMS, "Work items, by outcome: opened, done, cancelled."),
+    (OVERCOMMITTED, "Times that an agent held more than its capacity by a rule that allows it."),
+    (WAITING, "Items that wait for an agent, by workspace and queue."),
+    (OLDEST, "Age of the oldest waiting item, by workspace and queue."),
+    (AGENTS, "Agents, by workspace and presence: available, away, not_responding."),
+    (USED, "Capacity in use of agents with a session, by workspace."),
+    (TOTAL, "Capacity of agents with a session, by workspace."),
+];
+
+/// Workspaces of a partition that have series of their own.
+const MAX_WORKSPACES: usize = 100;
+/// Queues of a workspace that do.
+const MAX_QUEUES: usize = 100;
+
+/// Declares the metrics.
+pub fn describe() {
+    for (name, help) in ALL {
+        if name.ends_with("_total") && name != TOTAL {
+            describe_counter!(name, help);
+        } else {
+            describe_gauge!(name, help);
+        }
+    }
+}
+
+/// Counts an event that has become durable.
+pub(crate) fn count(event: &Event) {
+    let (name, outcome) = match &event.body {
+        Some(Body::OfferMade(_)) => (OFFERS, "made"),
+        Some(Body::OfferAccepted(_)) => (OFFERS, "accepted"),
+        Some(Body::OfferDeclined(_)) => (OFFERS, "declined"),
+        Some(Body::OfferTimedOut(_)) => (OFFERS, "timed_out"),
+        Some(Body::OfferRevoked(_)) => (OFFERS, "revoked"),
+        Some(Body::WorkItemQueued(queued)) if queued.opened => (ITEMS, "opened"),
+        Some(Body::WorkItemDone(_)) => (ITEMS, "done"),
+        Some(Body::WorkItemCancelled(_)) => (ITEMS, "cancelled"),
+        Some(Body::Overcommitted(_)) => return counter!(OVERCOMMITTED).increment(1),
+        _ => return,
+    };
+    counter!(name, "outcome" => outcome).increment(1);
+}
+
+/// What the gauges of a workspace show.
+struct Observed {
+    workspace: String,
+    queues: Vec<(String, u64, Millis)>,
+    agents: [(&'static str, u32); 3],
+    capacity: (u64, u64),
+}
+
+fn observed(state: &Routing) -> Vec<Observed> {
+    let known = state.policies.page(&String::new(), MAX_WORKSPACES);
+    let names = known.into_iter().map(|(name, _)| name);
+    // `default` has a queue before it has a policy.
+    let mut names: Vec<String> = names.chain(["default".to_owned()]).collect();
+    names.sort();
+    names.dedup();
+    let of_workspace = |workspace: String| {
+        let policy = state.policy(&workspace);
+        let queues = policy.queues.iter().take(MAX_QUEUES).map(|queue| {
+            let view = state.queue_view(&workspace, &queue.name);
+            (queue.name.clone(), view.waiting, view.oldest_since)
+        });
+        let queues: Vec<_> = queues.collect();
+        let mut agents = [("available", 0), ("away", 0), ("not_responding", 0)];
+        let mut capacity = (0, 0);
+        for (id, rule) in &policy.agents {
+            let Some(agent) = state.agent(&workspace, id).filter(|agent| agent.session != 0) else { continue };
+            let slot = match agent.presence() {
+                Presence::Available => 0,
+                Presence::Away => 1,
+                Presence::NotResponding => 2,
+                Presence::Offline | Presence::Unspecified => continue,
+            };
+            agents[slot].1 += 1;
+            capacity.0 += agent.held.iter().map(|held| u64::from(held.cost)).sum::<u64>();
+            capacity.1 += u64::from(rule.total);
+        }
+        Observed { workspace, queues, agents, capacity }
+    };
+    names.into_iter().map(of_workspace).collect()
+}
+
+/// Sets the gauges from the states; they are right again after a restart.
+///
+/// # Errors
+/// UNAVAILABLE while a lane does not answer.
+#[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
+pub async fn observe(lanes: &Lanes<Routing>, now: Millis) -> Result<(), Status> {
+    for partition in 0..lanes.log().partitions() {
+        let (observed, _) = lanes.ask_lane(partition, observed).await?;
+        for Observed { workspace, queues, agents, capacity } in observed {
+            if lanes.partition(&workspace) != partition {
+                continue;
+            }
+            for (queue, waiting, oldest_since) in queues {
+                let age = if oldest_since == 0 { 0 } else { now.saturating_sub(oldest_since).max(0) / 1_000 };
+                gauge!(WAITING, "workspace" => workspace.clone(), "queue" => queue.clone()).set(waiting as f64);
+                gauge!(OLDEST, "workspace" => workspace.clone(), "queue" => queue).set(age as f64);
+            }
+            for (presence, count) in agents {
+                gauge!(AGENTS, "workspace" => workspace.clone(), "presence" => presence).set(f64::from(count));
+            }
+            gauge!(USED, "workspace" => workspace.clone()).set(capacity.0 as f64);
+            gauge!(TOTAL, "workspace" => workspace).set(capacity.1 as f64);
+        }
+    }
+    Ok(())
+}

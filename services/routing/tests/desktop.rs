@@ -1,0 +1,416 @@
+//! Agents at their desktops: real lanes of three services on one log, a real gRPC server, real clients.
+#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rejoinder_api::routing::agent_service_client::AgentServiceClient;
+use rejoinder_api::routing::agent_service_server::AgentServiceServer;
+use rejoinder_api::routing::routing_service_client::RoutingServiceClient;
+use rejoinder_api::routing::routing_service_server::RoutingServiceServer;
+use rejoinder_api::routing::work_item::Phase;
+use rejoinder_api::routing::work_request::{
+    AcceptOffer, ChangePresence, DeclineOffer, FinishItem, Hello, ParkItem, Request as Up,
+};
+use rejoinder_api::routing::work_response::{Answer, Context, Response as Down, Welcome};
+use rejoinder_api::routing::{self as api, Offer, Presence, WorkRequest, WorkResponse};
+use rejoinder_event_log::{EventLog, MemoryLog};
+use rejoinder_ingest_core::{Arrival, Ingest, NewPolicy, accept, publish_policy};
+use rejoinder_machine::State;
+use rejoinder_model::Position;
+use rejoinder_projection_store::ProjectionStore;
+use rejoinder_routing::{Agents, AskContext, Items};
+use rejoinder_routing_core::Routing;
+use rejoinder_runtime::{Clock, JobQueue, Lane, Options, Phase as LanePhase, SystemClock, Turn, Workers};
+use rejoinder_service_kit::{Lanes, LogNews};
+use rejoinder_threading_core::Threading;
+use rejoinder_wire::event::{Direction, InteractionReceived, MessageRef, Structure, Visibility};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+use tonic::transport::server::{Server, TcpIncoming};
+use tonic::{Code, Status, Streaming};
+
+const PARTITIONS: u16 = 2;
+/// Longer than anything takes that happens at all.
+const SOON: Duration = Duration::from_secs(20);
+
+type Groups = Vec<Vec<Box<dyn Turn + Send>>>;
+
+/// The services, on a log that outlives them.
+struct House {
+    log: Arc<MemoryLog>,
+    workers: Workers,
+    ingest: Arc<Lanes<Ingest>>,
+    address: SocketAddr,
+    server: tokio::task::JoinHandle<()>,
+    _state: tempfile::TempDir,
+}
+
+fn lanes<S: State>(
+    log: &Arc<dyn EventLog>,
+    clock: &Arc<dyn Clock>,
+    store: &ProjectionStore,
+    groups: &mut Groups,
+) -> Arc<Lanes<S>> {
+    let mut asked = Vec::new();
+    for partition in 0..PARTITIONS {
+        let jobs = Arc::new(JobQueue::new(16 << 20));
+        let stored = store.lane(S::SERVICE, partition);
+        let options = Options { tick_interval_ms: 50, ..Options::default() };
+        let lane = Lane::<S>::open(partition, log.clone(), clock.clone(), stored, jobs.clone(), options).unwrap();
+        asked.push((jobs, lane.shared_status()));
+        groups[usize::from(partition)].push(Box::new(lane));
+    }
+    Arc::new(Lanes::new(log.clone(), S::SERVICE, asked))
+}
+
+async fn until_live<S: 'static>(lanes: &Lanes<S>) {
+    while !lanes.statuses().iter().all(|status| status.phase == LanePhase::Live) {
+        tokio::task::yield_now().await;
+    }
+}
+
+impl House {
+    async fn open(log: Arc<MemoryLog>) -> Self {
+        let context: AskContext = Arc::new(|workspace, thread_id| {
+            Box::pin(async move {
+                let message = api::work_response::Message { text: format!("of {workspace}"), ..Default::default() };
+                Ok(Context { thread_id, messages: vec![message], ..Context::default() })
+            })
+        });
+        let state = tempfile::tempdir().unwrap();
+        let store = ProjectionStore::open(state.path(), 8 << 20).unwrap();
+        let shared: Arc<dyn EventLog> = log.clone();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let mut groups: Groups = (0..PARTITIONS).map(|_| Vec::new()).collect();
+        let ingest = lanes::<Ingest>(&shared, &clock, &store, &mut groups);
+        let threading = lanes::<Threading>(&shared, &clock, &store, &mut groups);
+        let routing = lanes::<Routing>(&shared, &clock, &store, &mut groups);
+        let workers = Workers::start(groups, &shared).unwrap();
+        until_live(&ingest).await;
+        until_live(&threading).await;
+        until_live(&routing).await;
+        let news = LogNews::of(&*shared);
+        let agents = Agents::start(routing.clone(), &news, context);
+        agents.end_old_sessions().await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = Server::builder()
+            .add_service(AgentServiceServer::new(agents))
+            .add_service(RoutingServiceServer::new(Items::new(routing, clock)));
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let server = tokio::spawn(async move { server.serve_with_incoming(incoming).await.unwrap() });
+        Self { log, workers, ingest, address, server, _state: state }
+    }
+
+    async fn new(files: &[(&str, &str)]) -> Self {
+        let house = Self::open(MemoryLog::new(PARTITIONS)).await;
+        house.apply(files).await;
+        house
+    }
+
+    /// The same log with new processes.
+    async fn restart(self) -> Self {
+        self.server.abort();
+        let log = self.log.clone();
+        tokio::task::spawn_blocking(move || self.workers.stop()).await.unwrap();
+        Self::open(log).await
+    }
+
+    async fn apply(&self, files: &[(&str, &str)]) -> Position {
+        let files: Vec<(String, String)> = files.iter().map(|(n, t)| ((*n).into(), (*t).into())).collect();
+        let policy = rejoinder_policy::check(&files).unwrap();
+        let new = NewPolicy { threading: policy.threading, routing: policy.routing, ..NewPolicy::default() };
+        let decision = move |state: &Ingest, context: &_, out: &mut Vec<_>| {
+            publish_policy(state, context, "default", new, out).unwrap();
+        };
+        self.ingest.decide("default", decision).await.unwrap().1
+    }
+
+    /// A customer's direct message; answers with where it stands.
+    async fn message(&self, id: &str, from: &str) -> Position {
+        let message =
+            MessageRef { channel: "x".into(), account: "acme".into(), external_id: id.into(), global_ids: false };
+        let now = SystemClock::new().wall_ms();
+        let received = InteractionReceived {
+            message: Some(message),
+            direction: Direction::Inbound as i32,
+            visibility: Visibility::Private as i32,
+            structure: Structure::Direct as i32,
+            author_id: Some(from.to_owned()),
+            event_time: now,
+            received_at: now,
+            clock_time: now,
+            ..InteractionReceived::default()
+        };
+        let arrival = Arrival { received, revision: None };
+        let decision = move |state: &Ingest, context: &_, out: &mut Vec<_>| {
+            accept(state, context, "default", arrival, out);
+        };
+        self.ingest.decide("default", decision).await.unwrap().1
+    }
+
+    async fn channel(&self) -> Channel {
+        Channel::from_shared(format!("http://{}", self.address)).unwrap().connect().await.unwrap()
+    }
+
+    async fn items(&self) -> RoutingServiceClient<Channel> {
+        RoutingServiceClient::new(self.channel().await)
+    }
+
+    async fn agents(&self) -> AgentServiceClient<Channel> {
+        AgentServiceClient::new(self.channel().await)
+    }
+}
+
+/// An agent's desktop.
+struct Desktop {
+    up: mpsc::Sender<WorkRequest>,
+    down: Streaming<WorkResponse>,
+    welcome: Welcome,
+    /// What was told and not looked for yet.
+    told: Vec<Down>,
+}
+
+impl Desktop {
+    async fn open(house: &House, agent: &str, with_context: bool) -> Result<Self, Status> {
+        let (up, requests) = mpsc::channel(64);
+        let hello = Hello { agent_id: agent.into(), presence: Presence::Available as i32, with_context };
+        up.send(WorkRequest { request_id: String::new(), request: Some(Up::Hello(hello)) }).await.unwrap();
+        let mut down = house.agents().await.work(ReceiverStream::new(requests)).await?.into_inner();
+        let first = down.message().await?.unwrap();
+        let Some(Down::Welcome(welcome)) = first.response else { panic!("the first is a welcome: {first:?}") };
+        let told = welcome.offers.iter().cloned().map(Down::Offer).collect();
+        Ok(Self { up, down, welcome, told })
+    }
+
+    async fn say(&self, request_id: &str, request: Up) {
+        self.up.send(WorkRequest { request_id: request_id.into(), request: Some(request) }).await.unwrap();
+    }
+
+    /// The next response that is one of those looked for; others are kept.
+    async fn until<R>(&mut self, wanted: impl Fn(Down) -> Option<R>) -> R {
+        let look = async {
+            loop {
+                if let Some(at) = self.told.iter().position(|told| wanted(told.clone()).is_some()) {
+                    return wanted(self.told.remove(at)).unwrap();
+                }
+                let response = self.down.message().await.unwrap().expect("the stream goes on").response.unwrap();
+                self.told.push(response);
+            }
+        };
+        tokio::time::timeout(SOON, look).await.expect("it comes soon")
+    }
+
+    async fn offer(&mut self) -> Offer {
+        let offer = |down| if let Down::Offer(offer) = down { Some(offer) } else { None };
+        self.until(offer).await
+    }
+
+    async fn answer(&mut self, to: &str) -> Answer {
+        let answer = |down| match down {
+            Down::Answer(answer) if answer.request_id == to => Some(answer),
+            _ => None,
+        };
+        self.until(answer).await
+    }
+
+    async fn accept(&mut self, offer: &Offer) -> Answer {
+        self.say("accept", Up::Accept(AcceptOffer { offer_id: offer.offer_id.clone() })).await;
+        self.answer("accept").await
+    }
+
+    /// The status with which the stream ends.
+    async fn end(mut self) -> Status {
+        let look = async {
+            loop {
+                match self.down.message().await {
+                    Ok(Some(_)) => {}
+                    Ok(None) => panic!("the stream ended without a reason"),
+                    Err(status) => return status,
+                }
+            }
+        };
+        tokio::time::timeout(SOON, look).await.expect("it ends soon")
+    }
+}
+
+const QUEUES: &str = "[[queue]]\nname = \"default\"\nparallel_offers = 2\n[[queue]]\nname = \"second\"\n";
+const AGENTS: &str = "[[agent]]\nid = \"ann\"\nqueues = [\"default\", \"second\"]\n\
+                      [[agent]]\nid = \"bob\"\nqueues = [\"default\"]\nmax = { direct_message = 1 }\n";
+
+fn files() -> [(&'static str, &'static str); 2] {
+    [("agents.toml", AGENTS), ("queues.toml", QUEUES)]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_reaches_two_desktops_and_one_accept_wins() {
+    let house = House::new(&files()).await;
+    let mut ann = Desktop::open(&house, "ann", true).await.unwrap();
+    let mut bob = Desktop::open(&house, "bob", false).await.unwrap();
+    assert_eq!(ann.welcome.agent.as_ref().unwrap().presence, Presence::Available as i32);
+    house.message("m1", "customer").await;
+    let (to_ann, to_bob) = (ann.offer().await, bob.offer().await);
+    assert_eq!((&to_ann.item_id, to_ann.kind.as_str()), (&to_bob.item_id, "direct_message"));
+    let context = ann.until(|down| if let Down::Context(context) = down { Some(context) } else { None }).await;
+    assert_eq!((context.offer_id, context.messages[0].text.as_str()), (to_ann.offer_id.clone(), "of default"));
+    assert_eq!(ann.accept(&to_ann).await.code, 0);
+    let ended = bob.until(|down| if let Down::OfferEnded(ended) = down { Some(ended) } else { None }).await;
+    assert_eq!((ended.offer_id.as_str(), ended.how.as_str()), (to_bob.offer_id.as_str(), "other_accepted"));
+    let late = bob.accept(&to_bob).await;
+    assert_eq!((late.code, late.reason.as_str()), (i32::from(Code::Aborted), "OFFER_OVER"));
+
+    let mut items = house.items().await;
+    let item_id = to_ann.item_id.clone();
+    let get = api::GetItemRequest { item_id: item_id.clone(), ..Default::default() };
+    let item = items.get_item(get).await.unwrap().into_inner().item.unwrap();
+    assert_eq!((item.phase(), item.agent_id.as_str()), (Phase::Assigned, "ann"));
+    let explain = api::ExplainRequest { item_id: item_id.clone(), ..Default::default() };
+    let explained = items.explain(explain).await.unwrap().into_inner();
+    assert_eq!(explained.decisions[0].chosen_agent_ids.len(), 2);
+    assert_eq!(explained.decisions[0].best.len(), 2);
+    ann.say("finish", Up::Finish(FinishItem { item_id: item_id.clone() })).await;
+    let done = |down| match down {
+        Down::ItemChanged(changed) if changed.phase == Phase::Done as i32 => Some(changed.item_id),
+        _ => None,
+    };
+    assert_eq!(ann.until(done).await, item_id);
+    house.workers.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_freed_slot_brings_the_next_offer() {
+    let house = House::new(&files()).await;
+    let mut bob = Desktop::open(&house, "bob", false).await.unwrap();
+    for n in 0..3 {
+        house.message(&format!("m{n}"), &format!("customer{n}")).await;
+    }
+    let mut served = Vec::new();
+    for _ in 0..3 {
+        let offer = bob.offer().await;
+        assert_eq!(bob.accept(&offer).await.code, 0);
+        served.push(offer.item_id.clone());
+        bob.say("f", Up::Finish(FinishItem { item_id: offer.item_id })).await;
+        assert_eq!(bob.answer("f").await.code, 0);
+    }
+    assert!(served.is_sorted(), "in order of their age: {served:?}");
+    house.workers.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_stream_speaks_and_takes_over_what_is_held() {
+    let house = House::new(&files()).await;
+    let mut first = Desktop::open(&house, "ann", false).await.unwrap();
+    house.message("m1", "one").await;
+    let offer = first.offer().await;
+    first.accept(&offer).await;
+    house.message("m2", "two").await;
+    let waiting = first.offer().await;
+    let mut second = Desktop::open(&house, "ann", false).await.unwrap();
+    let status = first.end().await;
+    assert_eq!(status.code(), Code::Aborted, "{status}");
+    assert_eq!(second.welcome.items.len(), 1);
+    assert_eq!(second.welcome.offers[0].offer_id, waiting.offer_id, "what stands is told anew");
+    assert_eq!(second.accept(&waiting).await.code, 0);
+    house.workers.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_stream_leaves_its_offers_to_others_and_a_restart_ends_sessions() {
+    let house = House::new(&files()).await;
+    let mut ann = Desktop::open(&house, "ann", false).await.unwrap();
+    house.message("m1", "one").await;
+    let offer = ann.offer().await;
+    drop(ann);
+    let mut bob = Desktop::open(&house, "bob", false).await.unwrap();
+    assert_eq!(bob.offer().await.item_id, offer.item_id);
+    let house = house.restart().await;
+    let agent = |id: &str| api::GetAgentRequest { agent_id: id.into(), wait_for: String::new() };
+    let bob = house.agents().await.get_agent(agent("bob")).await.unwrap().into_inner().agent.unwrap();
+    assert!(!bob.connected, "his stream was another process's");
+    let mut ann = Desktop::open(&house, "ann", false).await.unwrap();
+    assert_eq!(ann.offer().await.item_id, offer.item_id);
+    house.workers.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_has_its_code() {
+    let house = House::new(&files()).await;
+    let nobody = Desktop::open(&house, "nobody", false).await.err().unwrap();
+    assert_eq!(nobody.code(), Code::NotFound, "{nobody}");
+    let mut ann = Desktop::open(&house, "ann", false).await.unwrap();
+    let requests = [
+        (Up::Accept(AcceptOffer { offer_id: "o0000000000009".into() }), Code::NotFound),
+        (Up::Accept(AcceptOffer { offer_id: "nonsense".into() }), Code::InvalidArgument),
+        (
+            Up::Decline(DeclineOffer { offer_id: "o0000000000009".into(), reason: "x".repeat(513) }),
+            Code::InvalidArgument,
+        ),
+        (Up::Park(ParkItem { item_id: "w0000000000009".into() }), Code::NotFound),
+        (Up::Presence(ChangePresence { presence: 99 }), Code::InvalidArgument),
+        (Up::Hello(Hello::default()), Code::InvalidArgument),
+    ];
+    for (n, (request, code)) in requests.into_iter().enumerate() {
+        ann.say(&n.to_string(), request.clone()).await;
+        let answer = ann.answer(&n.to_string()).await;
+        assert_eq!(answer.code, i32::from(code), "{request:?}: {answer:?}");
+        assert!(!answer.message.is_empty() && !answer.reason.is_empty());
+    }
+    house.message("m1", "one").await;
+    let offer = ann.offer().await;
+    ann.say("no", Up::Decline(DeclineOffer { offer_id: offer.offer_id.clone(), reason: String::new() })).await;
+    assert_eq!(ann.answer("no").await.code, 0);
+    ann.say("twice", Up::Decline(DeclineOffer { offer_id: offer.offer_id, reason: String::new() })).await;
+    assert_eq!(ann.answer("twice").await.code, i32::from(Code::FailedPrecondition));
+
+    let mut items = house.items().await;
+    let item_id = offer.item_id;
+    let why =
+        |agent: &str| api::WhyNotRequest { item_id: item_id.clone(), agent_id: agent.into(), wait_for: String::new() };
+    assert_eq!(items.why_not(why("bob")).await.unwrap().into_inner().reasons, ["not_available"]);
+    assert_eq!(items.why_not(why("nobody")).await.unwrap_err().code(), Code::NotFound);
+    let transfer = |queue: &str, etag: &str| api::TransferItemRequest {
+        item_id: item_id.clone(),
+        request_id: "t1".into(),
+        etag: etag.into(),
+        queue: queue.into(),
+        agent_id: String::new(),
+    };
+    assert_eq!(items.transfer_item(transfer("nowhere", "")).await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(items.transfer_item(transfer("second", "1")).await.unwrap_err().code(), Code::Aborted);
+    assert_eq!(items.transfer_item(transfer("", "")).await.unwrap_err().code(), Code::InvalidArgument);
+    let moved = items.transfer_item(transfer("second", "")).await.unwrap().into_inner();
+    assert_eq!(moved.item.unwrap().queue, "second");
+    let again = items.transfer_item(transfer("second", "1")).await.unwrap().into_inner();
+    assert_eq!(again.item.unwrap().queue, "second", "a repeat does nothing, whatever its etag");
+    let queues = items.list_queues(api::ListQueuesRequest::default()).await.unwrap().into_inner().queues;
+    let names: Vec<(&str, u32)> = queues.iter().map(|queue| (queue.name.as_str(), queue.members)).collect();
+    assert_eq!(names, [("default", 2), ("second", 1)]);
+    house.workers.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_items_follow_a_policy_that_is_applied_meanwhile() {
+    let house = House::new(&[("queues.toml", "[[queue]]\nname = \"old\"\n")]).await;
+    for n in 0..150 {
+        house.message(&format!("m{n}"), &format!("customer{n}")).await;
+    }
+    let applied = house.apply(&files()).await;
+    let mut items = house.items().await;
+    let list = api::ListItemsRequest { page_size: 1_000, wait_for: applied.to_string(), ..Default::default() };
+    let follow = async {
+        loop {
+            let listed = items.list_items(list.clone()).await.unwrap().into_inner().items;
+            if listed.len() == 150 && listed.iter().all(|item| item.queue == "default") {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(SOON, follow).await.expect("all follow");
+    let mut ann = Desktop::open(&house, "ann", false).await.unwrap();
+    ann.offer().await;
+    house.workers.stop();
+}
