@@ -13,7 +13,7 @@ use crate::policy;
 use crate::record::{
     Acknowledged, Alarm, Carried, Clock, Counts, LATE_MS, Request, Review, SetAside, Status, Terms, Thread, Workspace,
 };
-use crate::state::{DUE, REVIEW, SlaTimer, WARN};
+use crate::state::{DUE, SlaTimer, WARN};
 
 /// Requests are remembered for a day at least.
 const REQUEST_DAYS: u64 = 1;
@@ -54,7 +54,7 @@ fn apply_body(state: &mut SlaTimer, own: Own, event: &Event) {
         Some(Body::AlarmAcknowledged(acknowledged)) => acknowledge(state, own, acknowledged),
         Some(Body::AlarmCleared(cleared)) => clear(state, AlarmId(cleared.alarm)),
         Some(Body::SlaPolicyAdopted(adopted)) => adopt(state, own, workspace, adopted),
-        Some(Body::ClocksReviewed(reviewed)) => review(state, own, reviewed),
+        Some(Body::ClocksReviewed(reviewed)) => review(state, reviewed),
         Some(Body::Quarantined(quarantined)) => {
             let set_aside = SetAside {
                 workspace: workspace.to_owned(),
@@ -275,20 +275,15 @@ fn adopt(state: &mut SlaTimer, own: Own, workspace: &str, adopted: &SlaPolicyAdo
         workspace.rules = rules;
         workspace.reopen_window_ms = adopted.reopen_window_ms;
     });
-    let review = Review { workspace: workspace.to_owned(), upto: 0, due: adopted.at };
-    state.timers.arm(TimerKey { due: review.due, entity: own.own_seq, kind: REVIEW }, own.own_seq);
-    state.reviews.put(own.own_seq, review);
+    state.reviews.put(own.own_seq, Review { workspace: workspace.to_owned(), upto: 0 });
+    state.next_review.set(None);
 }
 
-fn review(state: &mut SlaTimer, own: Own, reviewed: &ClocksReviewed) {
-    let Some(review) = state.reviews.get(&reviewed.adopted) else { return };
-    let timer = TimerKey { due: review.due, entity: reviewed.adopted, kind: REVIEW };
-    drop(review);
+fn review(state: &mut SlaTimer, reviewed: &ClocksReviewed) {
     if reviewed.upto == 0 {
-        state.timers.disarm(&timer);
         state.reviews.remove(&reviewed.adopted);
+        state.next_review.set(None);
     } else {
-        state.timers.arm(timer, own.own_seq);
         state.reviews.update(&reviewed.adopted, |review| review.upto = reviewed.upto);
     }
 }

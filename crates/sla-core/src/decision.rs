@@ -47,9 +47,14 @@ impl<'a> Decision<'a> {
         self.out.push(event(self.workspace, body));
     }
 
+    /// How many events it has so far.
+    pub(crate) fn events(&self) -> usize {
+        self.out.len() - self.start
+    }
+
     /// The own_seq of the next event.
     pub(crate) fn next_seq(&self) -> u64 {
-        self.context.next_own_seq + (self.out.len() - self.start) as u64
+        self.context.next_own_seq + self.events() as u64
     }
 
     /// A fact about one thread. `base` is the message's base thread, or the thread itself.

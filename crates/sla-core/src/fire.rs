@@ -1,27 +1,19 @@
-//! What falls due: warnings and breaches of clocks, with their alarms, and the next part of a review.
+//! What falls due: warnings and breaches of clocks, with their alarms.
 
 use rejoinder_machine::{Context, DueTimer, event};
 use rejoinder_model::{AlarmId, ClockId, Millis, ThreadId};
 use rejoinder_wire::event::{
-    AlarmCleared, AlarmRaised, ClockBreached, ClockFigures, ClockWarned, ClocksReviewed, Event, alarm_cleared,
-    alarm_raised::Kind, event::Body,
+    AlarmCleared, AlarmRaised, ClockBreached, ClockFigures, ClockWarned, Event, alarm_cleared, alarm_raised::Kind,
+    event::Body,
 };
 
 use crate::count::Counting;
-use crate::decision::{Decision, Why};
 use crate::metric::{self, Instance};
 use crate::record::{Clock, Thread};
-use crate::review;
-use crate::state::{REVIEW, SlaTimer, WARN};
+use crate::state::{SlaTimer, WARN};
 use crate::timeline::Timeline;
 
-/// How many threads one firing of a review looks at.
-const REVIEWED_AT_ONCE: usize = 200;
-
 pub(crate) fn fire(state: &SlaTimer, context: &Context, timer: DueTimer, out: &mut Vec<Event>) {
-    if timer.kind == REVIEW {
-        return review(state, context, timer.entity, out);
-    }
     let Some((root, thread, clock)) = state.clock(ClockId(timer.entity)) else { return };
     // What fired before it by the same tick may have moved or ended it.
     let at = if timer.kind == WARN { clock.warn_at } else { clock.due_at };
@@ -44,7 +36,10 @@ struct Firing<'a> {
 
 impl Firing<'_> {
     fn breach(&self, due: Millis, out: &mut Vec<Event>) {
-        let figures = ClockFigures { elapsed_ms: self.elapsed(due), ..self.figures(due) };
+        // By then it has run for just that long, or had before under other terms.
+        let carried = self.clock.carried.filter(|carried| carried.at == due).map_or(0, |carried| carried.ms);
+        let elapsed_ms = self.clock.terms.target_ms.max(carried);
+        let figures = ClockFigures { elapsed_ms, ..self.figures(due) };
         let late_by_ms = (self.context.now - due).max(0);
         let breached = ClockBreached { figures: Some(figures), late_by_ms };
         out.push(event(&self.thread.workspace, Body::ClockBreached(breached)));
@@ -132,17 +127,4 @@ impl Firing<'_> {
         };
         out.push(event(workspace, Body::AlarmRaised(raised)));
     }
-}
-
-/// Lets some more threads follow a newly adopted policy.
-fn review(state: &SlaTimer, context: &Context, adopted: u64, out: &mut Vec<Event>) {
-    let Some(review) = state.reviews.get(&adopted) else { return };
-    let page = state.threads.page(&ThreadId(review.upto.saturating_add(1)), REVIEWED_AT_ONCE);
-    let upto = if page.len() < REVIEWED_AT_ONCE { 0 } else { page.last().map_or(0, |(id, _)| id.0) };
-    let theirs = page.into_iter().filter(|(_, thread)| thread.is_alive() && thread.workspace == review.workspace);
-    let mut decision = Decision::new(state, context, &review.workspace, out);
-    for (id, thread) in theirs {
-        review::review(&mut decision, id.0, &mut (*thread).clone(), Why::Policy, false);
-    }
-    decision.push(Body::ClocksReviewed(ClocksReviewed { adopted, upto }));
 }

@@ -441,8 +441,6 @@ pub struct Review {
     pub workspace: String,
     /// The last thread looked at.
     pub upto: u64,
-    /// When its next part is due.
-    pub due: Millis,
 }
 
 /// What a request did, so that its repeat does nothing.

@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use rejoinder_model::{AlarmId, ClockId, Millis};
+use rejoinder_machine::Context;
+use rejoinder_model::{AlarmId, ClockId, Millis, ThreadId};
 use rejoinder_wire::event::{
     AlarmCleared, BreachRetracted, ClockBreached, ClockCancelled, ClockFigures, ClockMet, ClockOpened, ClockPaused,
-    ClockReopened, ClockResumed, ClockRetargeted, ClockTerms, Metric, ThreadFollowed, alarm_cleared,
-    clock_cancelled::Reason, clock_retargeted::Cause, event::Body, sla_policy::Retarget, thread_followed,
+    ClockReopened, ClockResumed, ClockRetargeted, ClockTerms, ClocksReviewed, Event, Metric, ThreadFollowed,
+    alarm_cleared, clock_cancelled::Reason, clock_retargeted::Cause, event::Body, sla_policy::Retarget,
+    thread_followed,
 };
 
 use crate::count::{Count, Counting};
@@ -17,6 +19,7 @@ use crate::decision::{Decision, Why};
 use crate::follow;
 use crate::metric::{self, End, Instance};
 use crate::record::{Carried, Clock, Rule, Status, Terms, Thread};
+use crate::state::SlaTimer;
 use crate::timeline::{Span, Timeline};
 
 /// A review of one thread.
@@ -57,6 +60,30 @@ pub(crate) fn review(decision: &mut Decision<'_>, root: u64, thread: &mut Thread
         let instances = plan(&timeline, metric::Terms { rule, workspace: &policy });
         review.compare(metric, target, &instances);
     }
+}
+
+/// Threads that one decision of a newly adopted policy looks at, unless it has so many events before.
+const THREADS_AT_ONCE: usize = 100;
+/// Events after which such a decision ends.
+const EVENTS_AT_ONCE: usize = 64;
+
+/// Lets some more threads follow a newly adopted policy.
+pub(crate) fn follow_up(state: &SlaTimer, context: &Context, out: &mut Vec<Event>) {
+    let Some(adopted) = state.next_review() else { return };
+    let Some(next) = state.reviews.get(&adopted) else { return };
+    let page = state.threads.page(&ThreadId(next.upto.saturating_add(1)), THREADS_AT_ONCE);
+    let mut upto = if page.len() < THREADS_AT_ONCE { 0 } else { page.last().map_or(0, |(id, _)| id.0) };
+    let mut decision = Decision::new(state, context, &next.workspace, out);
+    for (id, thread) in page {
+        if thread.is_alive() && thread.workspace == next.workspace {
+            review(&mut decision, id.0, &mut (*thread).clone(), Why::Policy, false);
+        }
+        if decision.events() >= EVENTS_AT_ONCE {
+            upto = id.0;
+            break;
+        }
+    }
+    decision.push(Body::ClocksReviewed(ClocksReviewed { adopted, upto }));
 }
 
 impl Review<'_, '_> {

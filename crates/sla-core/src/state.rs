@@ -1,6 +1,6 @@
 //! The state of sla-timer in one partition: its tables, and how they are read.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -10,14 +10,12 @@ use rejoinder_wire::event::Event;
 
 use crate::calendar::Calendar;
 use crate::record::{Alarm, Clock, Hours, Request, Review, SetAside, Thread, Workspace};
-use crate::{apply, consider, fire};
+use crate::{apply, consider, fire, review};
 
 /// Which timer of a clock: it is due.
 pub(crate) const DUE: u8 = 1;
 /// Which timer of a clock: a warning.
 pub(crate) const WARN: u8 = 2;
-/// Of a newly adopted policy: more threads are to follow it.
-pub(crate) const REVIEW: u8 = 3;
 
 /// Threads with their clocks, alarms, and what finds them.
 pub struct SlaTimer {
@@ -38,6 +36,8 @@ pub struct SlaTimer {
     /// Inputs that were set aside, by the own_seq of the event that says so.
     pub quarantine: Table<u64, SetAside>,
     pub(crate) timers: Timers,
+    /// The first of `reviews`, once looked up.
+    pub(crate) next_review: Cell<Option<Option<u64>>>,
     /// Calendars ready for use: follow from `hours`.
     calendars: RefCell<BTreeMap<u64, Arc<Calendar>>>,
 }
@@ -83,6 +83,14 @@ impl SlaTimer {
         Some((thread, record, clock))
     }
 
+    /// The review that goes on next.
+    pub(crate) fn next_review(&self) -> Option<u64> {
+        let known = self.next_review.get();
+        let next = known.unwrap_or_else(|| self.reviews.page(&0, 1).first().map(|(adopted, _)| *adopted));
+        self.next_review.set(Some(next));
+        next
+    }
+
     /// The calendar of a digest; 0: round the clock.
     #[must_use]
     pub fn calendar(&self, digest: u64) -> Arc<Calendar> {
@@ -113,6 +121,7 @@ impl State for SlaTimer {
             requests: Table::new(7, backing.clone()),
             quarantine: Table::new(8, backing.clone()),
             timers: Timers::new(9, backing),
+            next_review: Cell::new(None),
             calendars: RefCell::default(),
         }
     }
@@ -128,6 +137,10 @@ impl State for SlaTimer {
 
     fn fire(&self, context: &Context, timer: DueTimer, out: &mut Vec<Event>) {
         fire::fire(self, context, timer, out);
+    }
+
+    fn follow_up(&self, context: &Context, out: &mut Vec<Event>) {
+        review::follow_up(self, context, out);
     }
 
     fn timers(&mut self) -> &mut Timers {

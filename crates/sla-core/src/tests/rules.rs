@@ -125,6 +125,20 @@ fn running_clocks_follow_a_new_policy() {
 }
 
 #[test]
+fn a_new_policy_reaches_any_number_of_threads() {
+    let mut world = World::with(vec![target(FIRST, 60)]);
+    for thread in 1..=350 {
+        world.does(&format!("t{thread}: 0 customer"));
+    }
+    world.adopt(2, changed(30, sla_policy::Retarget::Keep));
+    for thread in 1..=350 {
+        assert_eq!(world.clocks(thread, FIRST), ["running from 0, due 30"], "thread {thread}");
+    }
+    let parts = has(&world.events, |body| matches!(body, Body::ClocksReviewed(_)));
+    assert!(parts >= 350 / 64, "{parts} decisions");
+}
+
+#[test]
 fn a_metric_that_the_new_policy_lacks_is_cancelled_and_one_it_adds_counts_from_then_on() {
     let mut world = World::with(vec![target(FIRST, 60)]);
     for line in ["0 customer", "1 reply", "2 customer", "3 reply", "4 customer"] {
