@@ -11,7 +11,9 @@ use std::path::Path;
 use common::{Services, WORKSPACE, corpora, interactions};
 use rejoinder_channels::{Format, Interaction, Options, framing, read};
 use rejoinder_model::{DAY_MS, MessageKey, Millis, ThreadId};
+use rejoinder_runtime::Clock as _;
 use rejoinder_sla_core::record::{Clock, Status};
+use rejoinder_sla_timer::{Exported, export};
 use rejoinder_threading_core::Command;
 use rejoinder_wire::event::{Disposition, Metric, SlaPolicy, ThreadState, sla_policy};
 use serde_json::json;
@@ -28,19 +30,19 @@ struct Responses {
 
 impl Responses {
     fn of(services: &Services) -> Self {
-        let clocks = services.clocks(Metric::FirstResponse);
-        let kept = |clock: &&Clock| !matches!(clock.status, Status::Cancelled(_));
-        let clocks: Vec<&Clock> = clocks.iter().map(|(_, clock)| clock).filter(kept).collect();
-        let count = |which: &dyn Fn(&Clock) -> bool| clocks.iter().filter(|clock| which(clock)).count();
-        let mut seconds: Vec<Millis> =
-            clocks.iter().filter(|clock| clock.status == Status::Met).map(|clock| clock.elapsed_ms / 1_000).collect();
+        let all = export(services.sla.state(), WORKSPACE, services.clock.wall_ms());
+        let clocks = all.filter(|clock| clock.metric == "first_response" && clock.outcome != "cancelled");
+        let clocks: Vec<Exported> = clocks.collect();
+        let count = |which: &dyn Fn(&Exported) -> bool| clocks.iter().filter(|clock| which(clock)).count();
+        let answered = clocks.iter().filter(|clock| clock.ended_at.is_some());
+        let mut seconds: Vec<Millis> = answered.map(|clock| clock.elapsed_ms / 1_000).collect();
         seconds.sort_unstable();
         Self {
             seconds,
-            unanswered: count(&|clock| clock.status.is_live()),
-            met: count(&|clock| clock.status == Status::Met && !clock.breached),
-            breached: count(&|clock| clock.breached),
-            unanswered_breached: count(&|clock| clock.breached && clock.status.is_live()),
+            unanswered: count(&|clock| clock.ended_at.is_none()),
+            met: count(&|clock| clock.outcome == "met"),
+            breached: count(&|clock| clock.outcome == "breached"),
+            unanswered_breached: count(&|clock| clock.outcome == "breached" && clock.ended_at.is_none()),
         }
     }
 

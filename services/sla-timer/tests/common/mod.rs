@@ -1,4 +1,4 @@
-//! The services in virtual time on the memory log, as `replay` runs them; routing has nobody here.
+//! The services in virtual time on the memory log, as `replay` runs them.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -8,9 +8,10 @@ use rejoinder_channels::{Format, Interaction, Options as Reading, framing, read}
 use rejoinder_event_log::{EventLog, MemoryLog};
 use rejoinder_ingest::{Publish, as_given};
 use rejoinder_ingest_core::{Ingest, NewPolicy, publish_policy};
-use rejoinder_machine::{Backing, Context, DueTimer, Failure, Own, Source, State, TableVisitor, Timers};
+use rejoinder_machine::{Context, State};
 use rejoinder_model::{DAY_MS, HOUR_MS, Millis, Service, ThreadId};
 use rejoinder_projection_store::ProjectionStore;
+use rejoinder_routing_core::Routing;
 use rejoinder_runtime::{Clock, Decide, JobQueue, Lane, ManualClock, Options, Turns};
 use rejoinder_sla_core::SlaTimer;
 use rejoinder_sla_core::record::Clock as Kept;
@@ -20,33 +21,6 @@ use rejoinder_wire::event::{Event, Metric, SlaPolicy, ThreadingPolicy};
 pub(crate) const WORKSPACE: &str = "default";
 const QUEUE_BYTES: usize = 256 << 20;
 
-/// Routing without queues: considers all, says nothing.
-pub(crate) struct Nobody(Timers);
-
-impl State for Nobody {
-    const SERVICE: Service = Service::Routing;
-
-    fn open(backing: Arc<dyn Backing>) -> Self {
-        Self(Timers::new(1, backing))
-    }
-
-    fn apply(&mut self, _: Own, _: &Event) {}
-
-    fn consider(&self, _: &Context, _: Source, _: &Event, _: &mut Vec<Event>) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    fn fire(&self, _: &Context, _: DueTimer, _: &mut Vec<Event>) {}
-
-    fn timers(&mut self) -> &mut Timers {
-        &mut self.0
-    }
-
-    fn visit_tables(&mut self, visitor: &mut dyn TableVisitor) {
-        visitor.visit(self.0.table());
-    }
-}
-
 /// All four lanes of one partition.
 pub(crate) struct Services {
     pub(crate) clock: Arc<ManualClock>,
@@ -55,7 +29,7 @@ pub(crate) struct Services {
     ingest_jobs: Arc<JobQueue<Ingest>>,
     pub(crate) threading: Lane<Threading>,
     threading_jobs: Arc<JobQueue<Threading>>,
-    routing: Lane<Nobody>,
+    routing: Lane<Routing>,
     pub(crate) sla: Lane<SlaTimer>,
     store: ProjectionStore,
     _dir: tempfile::TempDir,
