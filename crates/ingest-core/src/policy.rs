@@ -71,7 +71,6 @@ pub fn publish_policy(
         request_id,
         routing: Some(routing),
         sla,
-        ..PolicyPublished::default()
     };
     out.push(event(workspace, Body::PolicyPublished(policy)));
     Ok(version)
