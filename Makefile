@@ -48,10 +48,14 @@ golden: setup ## rewrites the generated parts of docs/reference, for review
 	cargo build --workspace --all-targets
 	REJOINDER_GOLDEN=1 cargo test --workspace --test reference --bin rejoinder -- listed lists code
 
-soak: setup ## runs what CI runs in short for long: laws, model checks, simulation
-	PROPTEST_CASES=100000 cargo test --release -p rejoinder-threading-core -p rejoinder-sla-core laws
+soak: setup ## runs for hours what CI runs in short: laws, model checks, simulation, kills, power cuts
+	cargo build --release --workspace --all-targets
+	PROPTEST_CASES=1000000 cargo test --release -p rejoinder-threading-core -p rejoinder-sla-core laws
 	REJOINDER_MODEL_DEPTH=1 cargo test --release -p rejoinder-event-log --test ownership --test firing -- --test-threads 1
 	REJOINDER_SIMULATION_SEEDS=10000 cargo test --release -p rejoinder-integration-tests --test simulation -- --nocapture
+	REJOINDER_CRASH_ROUNDS=1000 cargo test --release -p rejoinder-integration-tests --test crash
+	REJOINDER_POWER_CUTS=200 cargo test --release -p rejoinder-integration-tests --test power_cut
+	REJOINDER_SOAK=1 cargo test --release -p rejoinder-integration-tests --test corpora
 
 clean: ## removes the build products, not the compiler cache
 	cargo clean

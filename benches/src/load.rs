@@ -21,7 +21,7 @@ use tonic::transport::Channel;
 
 use crate::clock;
 use crate::latency::Latencies;
-use crate::server::{Server, of};
+use crate::server::{Server, of, processor_time};
 use crate::workload::{Desk, Kind};
 
 /// Connections that the streams share.
@@ -74,6 +74,8 @@ pub(crate) struct Run {
     pub(crate) readable_in: Duration,
     /// Processor time of the server, until then.
     pub(crate) server_time: Duration,
+    /// Processor time of this client.
+    pub(crate) client_time: Duration,
 }
 
 impl Run {
@@ -81,10 +83,11 @@ impl Run {
         clock::per_second(self.all.accepted, self.readable_in)
     }
 
-    /// Microseconds of processor time that the server used for a message.
+    /// Microseconds of processor time that the server and the client used for a message.
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-    pub(crate) fn processor_us(&self) -> f64 {
-        self.server_time.as_micros() as f64 / self.all.accepted.max(1) as f64
+    pub(crate) fn processor_us(&self) -> (f64, f64) {
+        let each = |time: Duration| time.as_micros() as f64 / self.all.accepted.max(1) as f64;
+        (each(self.server_time), each(self.client_time))
     }
 }
 
@@ -150,7 +153,7 @@ impl Load {
         for (number, desk) in std::mem::take(&mut self.desks).into_iter().enumerate() {
             lines.push(self.line(number, desk).await?);
         }
-        let used = server.processor_time();
+        let (used, own) = (server.processor_time(), processor_time("self"));
         let start = clock::now();
         match pace.rate {
             Some(rate) => by_the_clock(&mut lines, pace, rate, start).await,
@@ -169,8 +172,10 @@ impl Load {
         }
         let mut all = Answers::default();
         each.iter().for_each(|answers| all.add(answers));
-        let (readable_in, server_time) = (start.elapsed(), server.processor_time().saturating_sub(used));
-        Ok(Run { all, acknowledged_in, readable_in, server_time })
+        let readable_in = start.elapsed();
+        let server_time = server.processor_time().saturating_sub(used);
+        let client_time = processor_time("self").saturating_sub(own);
+        Ok(Run { all, acknowledged_in, readable_in, server_time, client_time })
     }
 
     /// Everything that was acknowledged is placed, no more and no less.

@@ -59,11 +59,7 @@ impl Server {
 
     /// Processor time that it used so far, user and system.
     pub(crate) fn processor_time(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
-        // The name in parentheses may hold blanks; fields 14 and 15 are user and system time.
-        let after = stat.rsplit(')').next().unwrap_or_default();
-        let ticks: u64 = after.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
-        Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND)
+        processor_time(&self.child.id().to_string())
     }
 
     /// Resident bytes now, and at most so far.
@@ -91,6 +87,15 @@ impl Server {
         ensure!(ended.success(), "the server ended badly: {ended}");
         Ok(())
     }
+}
+
+/// Processor time that a process used so far, user and system; `self` is this one.
+pub(crate) fn processor_time(process: &str) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    // The name in parentheses may hold blanks; fields 14 and 15 are user and system time.
+    let after = stat.rsplit(')').next().unwrap_or_default();
+    let ticks: u64 = after.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND)
 }
 
 impl Drop for Server {

@@ -171,6 +171,9 @@ impl World {
     }
 }
 
+/// Damages a data directory.
+type Harm = fn(&World);
+
 fn is_wal(name: &str) -> bool {
     name.ends_with(".log")
 }
@@ -198,7 +201,7 @@ fn a_flipped_bit_in_the_write_ahead_file_of_the_log_is_refused_wherever_it_is() 
 
 #[test]
 fn what_lacks_in_the_log_is_refused() {
-    let cases: [(&str, fn(&World)); 5] = [
+    let cases: [(&str, Harm); 5] = [
         ("write-ahead file deleted", |world| fs::remove_file(world.largest("log/db", is_wal)).unwrap()),
         ("write-ahead file cut before the mark", |world| {
             let wal = world.largest("log/db", is_wal);
@@ -240,7 +243,7 @@ fn a_flipped_bit_in_a_table_of_the_log_is_refused_when_it_is_read_and_found_by_v
 
 #[test]
 fn a_damaged_state_is_mended_from_the_log() {
-    let cases: [(&str, fn(&World)); 6] = [
+    let cases: [(&str, Harm); 6] = [
         ("state deleted", |world| fs::remove_dir_all(world.data().join("state")).unwrap()),
         ("table deleted", |world| fs::remove_file(world.largest("state", is_table)).unwrap()),
         ("manifest flipped", |world| flip(&world.largest("state", is_manifest), 30)),
@@ -277,7 +280,9 @@ fn damage_of_a_running_state_is_met_by_a_question_and_mended_at_once() {
     for at in (500..usize::try_from(table.metadata().unwrap().len()).unwrap()).step_by(2_000) {
         flip(&table, at);
     }
-    assert_eq!(wait(answers(&server)).unwrap_err().code(), Code::Unavailable, "no wrong answer");
+    // Its lane refuses, or the connection ends with the process: no wrong answer.
+    let code = wait(answers(&server)).unwrap_err().code();
+    assert!(matches!(code, Code::Unavailable | Code::Unknown), "{code:?}");
     server.ready_again().unwrap();
     assert!(wait(answers(&server)).unwrap() == whole().1);
     assert!(server.stop().contains("stopping"));

@@ -67,11 +67,12 @@ fn rows(
     let message_bytes = written.bytes as f64 / messages as f64;
     let raw = raw_bytes_per_second / message_bytes;
     let reached = limit.messages_per_second();
+    let (server, client) = limit.processor_us();
     vec![
         Row::new(format!("{name}: accepted, durable, placed, readable"), format!("{reached:.0} messages/s"))
             .next_to(format!("the same bytes into RocksDB: {raw:.0}/s"), format!("{:.0} %", 100.0 * reached / raw))
             .target("≥ 100,000/s, ≥ 50 %"),
-        Row::new(format!("{name}: processor time of the server"), format!("{:.1} µs a message", limit.processor_us())),
+        Row::new(format!("{name}: processor time"), format!("{server:.1} µs a message, the client {client:.1} µs")),
         Row::new(
             format!("{name}: in the log"),
             format!(

@@ -72,17 +72,6 @@ pub(crate) fn key_of(workspace: &str, message: &MessageRef) -> MessageKey {
     MessageKey::new(workspace, &message.channel, account, &message.external_id)
 }
 
-fn upsert<K: rejoinder_machine::TableKey, V: Clone + Default + Serialize + serde::de::DeserializeOwned>(
-    table: &mut Table<K, V>,
-    key: K,
-    change: impl FnOnce(&mut V),
-) {
-    if table.get(&key).is_none() {
-        table.put(key.clone(), V::default());
-    }
-    table.update(&key, change);
-}
-
 impl State for Ingest {
     const SERVICE: Service = Service::Ingest;
 
@@ -100,19 +89,19 @@ impl State for Ingest {
             Some(Body::InteractionReceived(received)) => {
                 let Some(message) = &received.message else { return };
                 let key = key_of(workspace, message);
-                upsert(&mut self.messages, key, |accepted| accepted.own_seq = own.own_seq);
+                self.messages.upsert(&key, |accepted| accepted.own_seq = own.own_seq);
             }
             Some(Body::InteractionEdited(edited)) => {
                 let Some(target) = &edited.target else { return };
                 let key = key_of(workspace, target);
-                upsert(&mut self.messages, key, |accepted| accepted.version = edited.version);
+                self.messages.upsert(&key, |accepted| accepted.version = edited.version);
             }
             Some(Body::InteractionDeleted(deleted)) => {
                 let Some(target) = &deleted.target else { return };
-                upsert(&mut self.messages, key_of(workspace, target), |accepted| accepted.deleted = true);
+                self.messages.upsert(&key_of(workspace, target), |accepted| accepted.deleted = true);
             }
             Some(Body::PolicyPublished(policy)) => {
-                upsert(&mut self.workspaces, workspace.to_owned(), |known| {
+                self.workspaces.upsert(&workspace.to_owned(), |known| {
                     known.policy_version = policy.version;
                     let (number, published_at, request_id) =
                         (policy.version, policy.published_at, policy.request_id.clone());
@@ -124,7 +113,7 @@ impl State for Ingest {
                 });
             }
             Some(Body::ConnectorCursorMoved(moved)) => {
-                upsert(&mut self.workspaces, workspace.to_owned(), |known| {
+                self.workspaces.upsert(&workspace.to_owned(), |known| {
                     known.cursors.insert(moved.connector.clone(), moved.cursor.clone());
                 });
             }

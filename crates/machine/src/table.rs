@@ -21,8 +21,9 @@ use crate::filter::Filter;
 /// The version of the digest: changes when stored forms or its rule change.
 pub const DIGEST_VERSION: u32 = 1;
 
-/// Bytes that an entry takes in memory besides its value.
-const ENTRY_OVERHEAD: usize = 96;
+/// Bytes that an entry takes in memory besides its key and value: its slot, its share of the free ones,
+/// what the allocator adds.
+const ENTRY_OVERHEAD: usize = 160;
 
 /// How many stored entries are looked at together at least: those that are gone may come first.
 const SCANNED_AT_LEAST: usize = 64;
@@ -272,19 +273,37 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
 
     /// Changes the value of a key in place; `false` when there is none.
     pub fn update(&mut self, key: &K, change: impl FnOnce(&mut V)) -> bool {
-        if self.get(key).is_none() {
-            return false;
+        if !self.slots.get_mut().contains_key(key) {
+            let Some(slot) = self.load(key) else { return false };
+            self.slots.get_mut().insert(key.clone(), slot);
         }
-        let slots = self.slots.get_mut();
-        let Some(Slot { value: Some(value), phase, .. }) = slots.get_mut(key) else {
-            return false;
-        };
+        let slot = self.slots.get_mut().get_mut(key);
+        let Some(Slot { value: Some(value), phase, used, .. }) = slot else { return false };
         change(Arc::make_mut(value));
+        *used = true;
         if *phase != Phase::Dirty {
             *phase = Phase::Dirty;
             self.dirty.push(key.clone());
         }
         true
+    }
+
+    /// Changes the value of a key in place, from the default one when there is none.
+    pub fn upsert(&mut self, key: &K, change: impl FnOnce(&mut V))
+    where
+        V: Default,
+    {
+        let mut change = Some(change);
+        let known = self.update(key, |value| {
+            if let Some(change) = change.take() {
+                change(value);
+            }
+        });
+        if let (false, Some(change)) = (known, change) {
+            let mut value = V::default();
+            change(&mut value);
+            self.put(key.clone(), value);
+        }
     }
 
     /// Up to `limit` entries with keys from `from` on, in key order, changed ones included.
@@ -483,6 +502,10 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> TableOps for Table<K,
             }
             keep
         });
+        let slots = self.slots.get_mut();
+        if slots.len() < slots.capacity() / 4 {
+            slots.shrink_to(slots.len() * 2);
+        }
         self.bytes = bytes;
     }
 

@@ -13,7 +13,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 pub use meta::{LaneMeta, STATE_FORMAT};
 use rejoinder_machine::{Backing, Change};
 use rejoinder_model::Service;
-use rocksdb::{BlockBasedOptions, Cache, DB, Direction, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions};
+use rocksdb::{
+    BlockBasedIndexType, BlockBasedOptions, Cache, DB, Direction, IteratorMode, Options, ReadOptions, WriteBatch,
+    WriteOptions,
+};
 
 /// Where a lane keeps what it says of itself: no table has this number.
 const META_TABLE: u8 = 0;
@@ -175,6 +178,11 @@ fn options(cache_bytes: usize) -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(&Cache::new_lru_cache(cache_bytes));
     table.set_bloom_filter(10.0, false);
+    // In parts: whole filters of large files have megabytes, and would push each other out of the cache.
+    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    table.set_partition_filters(true);
+    table.set_metadata_block_size(4 << 10);
+    table.set_pin_top_level_index_and_filter(true);
     table.set_cache_index_and_filter_blocks(true);
     table.set_pin_l0_filter_and_index_blocks_in_cache(true);
     options.set_block_based_table_factory(&table);
@@ -346,7 +354,7 @@ mod tests {
         assert!(parts >= 10, "{parts}");
         drop(store);
         let files = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
-        let table = files.filter(|path| path.extension().is_some_and(|it| it == "sst")).next_back().unwrap();
+        let table = files.filter(|path| path.extension().is_some_and(|it| it == "sst")).last().unwrap();
         let mut bytes = std::fs::read(&table).unwrap();
         bytes[20] ^= 1;
         std::fs::write(&table, bytes).unwrap();

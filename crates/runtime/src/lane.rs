@@ -18,6 +18,7 @@ use rejoinder_wire::log::{Claim, Header};
 
 use crate::clock::{Clock, JUMP_MS};
 use crate::inputs::{self, Input, Inputs, Tick};
+use crate::memory::Memory;
 use crate::queue::{JobQueue, Waker};
 use crate::recover;
 
@@ -39,7 +40,8 @@ pub struct Options {
     pub max_in_flight: usize,
     /// The least time between two ticks.
     pub tick_interval_ms: Millis,
-    /// Bytes that the tables may hold in memory before unused entries are let go.
+    /// Bytes that the tables may hold in memory before unused entries are let go, unless the lane
+    /// shares its memory with others.
     pub memory_bytes: usize,
     /// Writes claims and frames; otherwise it only folds along.
     pub follow_only: bool,
@@ -174,6 +176,9 @@ pub struct Lane<S: State> {
     assigned: bool,
     since_checkpoint: u64,
     flush_wanted: bool,
+    memory: Arc<Memory>,
+    /// Bytes that the tables held when they were last stored.
+    held: usize,
     changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 }
 
@@ -234,6 +239,8 @@ impl<S: State> Lane<S> {
             assigned: !options.follow_only,
             since_checkpoint: 0,
             flush_wanted: false,
+            memory: Memory::new(options.memory_bytes, 1),
+            held: 0,
             changes: BTreeMap::new(),
         })
     }
@@ -293,7 +300,8 @@ impl<S: State> Lane<S> {
 
     fn try_step(&mut self) -> Result<Progress, Failure> {
         if matches!(self.phase, Phase::Stopped(_)) {
-            return Ok(Progress::Idle);
+            // Some may have come before anybody could see that it stopped.
+            return Ok(if self.lose_jobs() { Progress::Worked } else { Progress::Idle });
         }
         let read = self.read()?;
         let at_end = self.fold.next_index >= self.log.end(self.partition);
@@ -885,6 +893,10 @@ impl<S: State> Lane<S> {
     /// Is nothing on its way, and nothing known to do at this time? A tick that waits for upstreams is
     /// theirs to answer.
     pub fn is_quiet(&self) -> bool {
+        if self.options.follow_only {
+            // It considers nothing: what stands behind its own frames is not its to answer.
+            return self.waiting.is_empty() && self.jobs.is_empty();
+        }
         self.in_flight.is_empty()
             && self.job.is_none()
             && self.waiting.is_empty()
@@ -953,8 +965,18 @@ impl<S: State> Lane<S> {
         std::mem::take(&mut self.changes)
     }
 
-    pub(crate) fn memory_bytes(&self) -> usize {
-        self.options.memory_bytes
+    /// Shares its memory with other lanes from now on.
+    pub fn share(&mut self, memory: &Arc<Memory>) {
+        self.memory = memory.clone();
+    }
+
+    pub(crate) fn is_memory_short(&self, bytes: usize) -> bool {
+        self.memory.is_short(self.held, bytes)
+    }
+
+    pub(crate) fn holds(&mut self, bytes: usize) {
+        self.memory.holds(self.held, bytes);
+        self.held = bytes;
     }
 
     /// The number of the next event: nothing is in flight when it is asked.

@@ -47,6 +47,7 @@ impl TableVisitor for Restore {
 
 struct Flushed {
     evict: bool,
+    memory: usize,
 }
 
 impl TableVisitor for Flushed {
@@ -55,6 +56,7 @@ impl TableVisitor for Flushed {
         if self.evict {
             table.evict();
         }
+        self.memory += table.memory();
     }
 }
 
@@ -97,7 +99,8 @@ pub(crate) fn store<S: State>(lane: &mut Lane<S>, fold: &PartitionFold) -> Resul
         next_own_seq: lane.done_own_seq(),
     };
     lane.store.write(changes, &meta).map_err(Failure::State)?;
-    let evict = collector.memory > lane.memory_bytes();
-    lane.state.visit_tables(&mut Flushed { evict });
+    let mut flushed = Flushed { evict: lane.is_memory_short(collector.memory), memory: 0 };
+    lane.state.visit_tables(&mut flushed);
+    lane.holds(flushed.memory);
     Ok(())
 }

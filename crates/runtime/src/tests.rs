@@ -398,6 +398,20 @@ fn workspaces_take_turns() {
 }
 
 #[test]
+fn who_only_follows_is_quiet_behind_inputs_that_it_does_not_consider() {
+    let world = World::new(MemoryLog::new(1));
+    let mut adder = world.adder();
+    world.add("a", 3);
+    settle(vec![&mut adder]);
+    let store = world.store.lane(Service::Threading, 0);
+    let options = Options { follow_only: true, ..World::options() };
+    let asks = world.asks.clone();
+    let mut reader = Lane::<Follower>::open(0, world.log.clone(), world.clock.clone(), store, asks, options).unwrap();
+    while reader.step() == Progress::Worked {}
+    assert!(reader.is_quiet(), "nobody waits for it for ever");
+}
+
+#[test]
 fn a_full_queue_gives_the_job_back() {
     let jobs = JobQueue::<Adder>::new(600);
     let push = || {
@@ -454,6 +468,34 @@ fn nothing_fires_in_the_grace_after_a_downtime_or_while_the_log_lies_in_the_futu
     world.clock.set(back + 120_000);
     settle(vec![&mut adder, &mut follower]);
     assert_eq!(follower.next_deadline(), None);
+}
+
+#[test]
+fn who_only_follows_answers_as_of_the_end_and_then_has_nothing_to_do() {
+    let world = World::new(MemoryLog::new(1));
+    let (mut adder, mut follower) = (world.adder(), world.follower());
+    settle(vec![&mut adder, &mut follower]);
+    world.add("w", 3);
+    settle(vec![&mut adder]);
+    // What ingest wrote last was never considered.
+    drop((adder, follower));
+    let options = Options { follow_only: true, ..World::options() };
+    let store = world.store.lane(Service::Threading, 0);
+    let mut reader =
+        Lane::<Follower>::open(0, world.log.clone(), world.clock.clone(), store, world.asks.clone(), options).unwrap();
+    let done = world.done.clone();
+    let ask = Ask::new(
+        "w".into(),
+        |_: &Follower| (),
+        move |answer: Option<((), Position)>| {
+            assert!(answer.is_some());
+            done.fetch_add(100, Ordering::SeqCst);
+        },
+    );
+    assert!(world.asks.push(Box::new(ask)).is_ok());
+    settle(vec![&mut reader]);
+    assert_eq!(world.done(), 103);
+    assert!(reader.is_quiet());
 }
 
 #[test]
@@ -525,7 +567,7 @@ fn a_full_log_holds_a_lane_up_and_stops_nothing() {
     let store = world.store.lane(Service::Ingest, 0);
     let (jobs, clock) = (world.jobs.clone(), world.clock.clone());
     let mut adder: Lane<Adder> = Lane::open(0, log.clone(), clock, store, jobs, World::options()).unwrap();
-    let mut full = |full: bool| log.full.store(full, Ordering::SeqCst);
+    let full = |full: bool| log.full.store(full, Ordering::SeqCst);
     settle(vec![&mut adder]);
     assert_eq!(adder.status().phase, Phase::Warm, "no room for its claim");
     full(false);

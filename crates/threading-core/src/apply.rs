@@ -66,18 +66,11 @@ pub(crate) fn apply(state: &mut Threading, own: Own, event: &Event) {
 }
 
 fn upsert_message(state: &mut Threading, key: MessageKey, change: impl FnOnce(&mut Message)) {
-    if state.messages.get(&key).is_none() {
-        state.messages.put(key, Message::default());
-    }
-    state.messages.update(&key, change);
+    state.messages.upsert(&key, change);
 }
 
 fn upsert_workspace(state: &mut Threading, name: &str, change: impl FnOnce(&mut crate::record::Workspace)) {
-    let key = name.to_owned();
-    if state.workspaces.get(&key).is_none() {
-        state.workspaces.put(key.clone(), crate::record::Workspace::default());
-    }
-    state.workspaces.update(&key, change);
+    state.workspaces.upsert(&name.to_owned(), change);
 }
 
 /// Counts a thread into (or out of) a state.
@@ -272,6 +265,7 @@ fn settle(state: &mut Threading, key: MessageKey, handle: Option<HandleKey>, wai
         if thread.handle.is_some() || thread.dissolved || !(waits_for_this || thread.awaits.is_none()) {
             continue;
         }
+        drop(thread);
         // What waited for a message that people split off stays with it.
         let split_from = state.threads.get(&ThreadId(placed.thread)).map_or(0, |found| found.split_from);
         state.threads.update(&ThreadId(base), |thread| {
@@ -340,6 +334,8 @@ fn add_member(state: &mut Threading, own: Own, mut member: Member, placed: &Mess
     if rearm {
         arm(state, id, found.silent_at, placed.silent_at, SILENCE, own);
     }
+    // A thread that somebody looks at is copied when it changes.
+    drop(found);
     state.threads.update(&id, |thread| {
         member.channel = channel_number(thread, &placed.channel);
         insert_member(&mut thread.messages, member);
@@ -384,6 +380,7 @@ fn change_state(state: &mut Threading, own: Own, changed: &ThreadStateChanged) {
     arm(state, id, before.hold_until, hold_until, HOLD, own);
     count(state, &before.workspace, before.state, false);
     count(state, &before.workspace, changed.to, true);
+    drop(before);
     state.threads.update(&id, |thread| {
         thread.state = changed.to;
         thread.disposition = changed.disposition;

@@ -33,7 +33,8 @@ pub(crate) struct Config {
     pub(crate) partitions: u16,
     /// Threads that decide; 0: one a core.
     pub(crate) workers: usize,
-    /// Bytes that each lane may hold in memory before unused entries are let go.
+    /// Bytes that each lane may hold in memory before unused entries are let go, as a mean of all lanes:
+    /// what some leave unused, others take.
     pub(crate) lane_memory_bytes: usize,
     /// Bytes of commands and queries that may wait in a lane.
     pub(crate) lane_queue_bytes: usize,
@@ -57,7 +58,7 @@ impl Default for Config {
             admin_addr: None,
             partitions: 16,
             workers: 0,
-            lane_memory_bytes: 64 << 20,
+            lane_memory_bytes: 20 << 20,
             lane_queue_bytes: 32 << 20,
             min_free_bytes: 256 << 20,
             downtime_grace_ms: 120_000,

@@ -9,7 +9,7 @@ use rejoinder_ingest_core::Ingest;
 use rejoinder_machine::State;
 use rejoinder_model::Service;
 use rejoinder_projection_store::ProjectionStore;
-use rejoinder_runtime::{Clock, JobQueue, Lane, Options as LaneOptions, Phase, Status as LaneStatus, Turn};
+use rejoinder_runtime::{Clock, JobQueue, Lane, Memory, Options as LaneOptions, Phase, Status as LaneStatus, Turn};
 use rejoinder_service_kit::{Lanes, LogNews, refuse};
 use rejoinder_threading_core::Threading;
 use tonic::Status;
@@ -28,17 +28,15 @@ pub(crate) struct Inside {
 pub(crate) type Groups = Vec<Vec<Box<dyn Turn + Send>>>;
 
 impl Inside {
-    /// Opens the lanes of all services, in `workers` groups: the services of a partition run side by side.
+    /// Opens the lanes of all services, in groups for the workers: the services of a partition run side by side.
     pub(crate) fn open(
         log: Arc<EmbeddedLog>,
         store: &ProjectionStore,
         clock: Arc<dyn Clock>,
-        options: LaneOptions,
-        queue_bytes: usize,
-        workers: usize,
+        over: &Over,
     ) -> anyhow::Result<(Self, Groups)> {
-        let mut groups: Groups = (0..workers).map(|_| Vec::new()).collect();
-        let mut opening = Opening { log: log.clone(), store, clock: clock.clone(), options, queue_bytes };
+        let mut groups: Groups = (0..over.workers).map(|_| Vec::new()).collect();
+        let mut opening = Opening { log: log.clone(), store, clock: clock.clone(), over };
         let ingest = opening.lanes::<Ingest>(&mut groups, 0)?;
         let threading = opening.lanes::<Threading>(&mut groups, 1)?;
         let news = LogNews::of(&*log);
@@ -73,13 +71,23 @@ impl Inside {
     }
 }
 
+/// How lanes are opened.
+pub(crate) struct Over {
+    pub(crate) options: LaneOptions,
+    /// Bytes of jobs that may wait in a lane.
+    pub(crate) queue_bytes: usize,
+    /// Threads that step them.
+    pub(crate) workers: usize,
+    /// What they share, unless each has its own bound.
+    pub(crate) memory: Option<Arc<Memory>>,
+}
+
 /// What lanes are opened over.
 struct Opening<'a> {
     log: Arc<EmbeddedLog>,
     store: &'a ProjectionStore,
     clock: Arc<dyn Clock>,
-    options: LaneOptions,
-    queue_bytes: usize,
+    over: &'a Over,
 }
 
 impl Opening<'_> {
@@ -88,10 +96,14 @@ impl Opening<'_> {
         let log: Arc<dyn EventLog> = self.log.clone();
         let mut asked = Vec::new();
         for partition in 0..log.partitions() {
-            let jobs = Arc::new(JobQueue::new(self.queue_bytes));
+            let jobs = Arc::new(JobQueue::new(self.over.queue_bytes));
             let stored = self.store.lane(S::SERVICE, partition);
-            let lane = Lane::<S>::open(partition, log.clone(), self.clock.clone(), stored, jobs.clone(), self.options);
-            let lane = lane.with_context(|| format!("{} of partition {partition}", S::SERVICE.name()))?;
+            let lane =
+                Lane::<S>::open(partition, log.clone(), self.clock.clone(), stored, jobs.clone(), self.over.options);
+            let mut lane = lane.with_context(|| format!("{} of partition {partition}", S::SERVICE.name()))?;
+            if let Some(memory) = &self.over.memory {
+                lane.share(memory);
+            }
             asked.push((jobs, lane.shared_status()));
             let count = groups.len();
             groups[(usize::from(partition) + shift) % count].push(Box::new(lane));

@@ -15,7 +15,7 @@ use rejoinder_runtime::{Clock, Options as LaneOptions, SystemClock, Workers};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::grpc;
-use crate::inside::Inside;
+use crate::inside::{Inside, Over};
 
 /// Bytes that may wait on the way between the two ends.
 const PIPE_BYTES: usize = 1 << 20;
@@ -40,8 +40,9 @@ impl Local {
         let store = ProjectionStore::open_read_only(&dir.join("state"))?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let options = LaneOptions { follow_only: true, ..LaneOptions::default() };
+        let over = Over { options, queue_bytes: QUEUE_BYTES, workers: 1, memory: None };
         let shared: Arc<dyn EventLog> = log.clone();
-        let (inside, lanes) = Inside::open(log, &store, clock, options, QUEUE_BYTES, 1)?;
+        let (inside, lanes) = Inside::open(log, &store, clock, &over)?;
         let workers = Workers::start(lanes, &shared).context("cannot start a thread")?;
         let admission = Arc::new(Admission::new(None, &BTreeMap::new(), 0));
         let router = grpc::router(Arc::new(inside), admission).await?;

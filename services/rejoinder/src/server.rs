@@ -11,20 +11,22 @@ use rejoinder_event_log_embedded::{EmbeddedLog, Options as LogOptions};
 use rejoinder_ingest::Admission;
 use rejoinder_model::MINUTE_MS;
 use rejoinder_projection_store::{OpenError, ProjectionStore};
-use rejoinder_runtime::{Clock, Options as LaneOptions, Phase, SystemClock, Workers};
+use rejoinder_runtime::{Clock, Memory, Options as LaneOptions, Phase, SystemClock, Workers};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::transport::server::TcpIncoming;
 
 use crate::config::Config;
-use crate::inside::Inside;
+use crate::inside::{Inside, Over};
 use crate::{grpc, http};
 
 /// Bytes of frames that may wait to become durable: more than all lanes together have in flight.
 const LOG_QUEUE_BYTES: usize = 256 << 20;
 /// How long open calls may go on when the server stops.
 const LAST_CALLS: Duration = Duration::from_secs(5);
+/// Services that have lanes here.
+const SERVICES: usize = 2;
 /// What RocksDB keeps of the state in memory, besides the lanes.
 const STATE_CACHE_BYTES: usize = 64 << 20;
 /// How much of the state is read to look for damage: before the start, and then every second.
@@ -98,15 +100,16 @@ impl Server {
         let patrol = store.patrol(&[], PATROL_BYTES).map_err(StateDamaged)?;
         let shared: Arc<dyn EventLog> = log.clone();
         let options = LaneOptions {
-            memory_bytes: config.lane_memory_bytes,
             heartbeat_ms: MINUTE_MS,
             grace_ms: config.downtime_grace_ms,
             writer: uuid::Uuid::new_v4().as_u64_pair().0,
             ..LaneOptions::default()
         };
+        let memory = Memory::new(config.lane_memory_bytes, SERVICES * usize::from(config.partitions));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let count = if config.workers == 0 { cores } else { config.workers };
-        let (inside, lanes) = Inside::open(log, &store, clock, options, config.lane_queue_bytes, count)?;
+        let over = Over { options, queue_bytes: config.lane_queue_bytes, workers: count, memory: Some(memory) };
+        let (inside, lanes) = Inside::open(log, &store, clock, &over)?;
         let workers = Workers::start(lanes, &shared).context("cannot start the worker threads")?;
         let inside = Arc::new(inside);
         let admission = Arc::new(Admission::new(config.quota, &config.quotas, config.min_free_bytes));

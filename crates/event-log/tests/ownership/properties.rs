@@ -71,8 +71,8 @@ pub(crate) fn paths() -> Vec<Property<Ownership>> {
         Property::sometimes(REPEATED, |_, world: &World| world.log.own(Verdict::Repeat).next().is_some()),
         Property::sometimes(LATE_CLAIM, |_, world: &World| world.log.own(Verdict::ClaimVoid).next().is_some()),
         Property::sometimes(DEPOSED, |_, world: &World| {
-            let mut deposed = world.writers.iter().filter(|writer| !writer.assigned);
-            deposed.next().is_some() && !world.air.is_empty()
+            let is_deposed = world.writers.iter().any(|writer| !writer.assigned);
+            is_deposed && world.air.iter().any(|record| record.header.claim.is_none())
         }),
         Property::sometimes(GAP, |_, world: &World| {
             let epoch = world.log.own(Verdict::ClaimCounted).next_back().map(|(index, _)| index as u64);
