@@ -62,8 +62,14 @@ impl Decision<'_> {
             Some((id, item)) => self.needed(id, item, since),
             None => {
                 let mut item = fresh(self.workspace, changed.thread, self.now());
-                item.channel.clone_from(if changed.channel.is_empty() { &known.channel } else { &changed.channel });
-                item.private = changed.private;
+                // A command knows less of the thread than its last message told.
+                if by_customer || known.channel.is_empty() {
+                    item.channel.clone_from(&changed.channel);
+                    item.private = changed.private;
+                } else {
+                    item.channel.clone_from(&known.channel);
+                    item.private = known.private;
+                }
                 item.person = if changed.person == 0 { known.person } else { changed.person };
                 item.followers = if by_customer { changed.followers } else { known.followers };
                 (item.eligible_since, item.customer_at) = (since, said);

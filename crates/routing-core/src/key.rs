@@ -51,10 +51,10 @@ pub(crate) struct TodoKey {
 /// What kind of work; the first is done first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Work {
+    /// Find items for an agent: who has room takes what is first in order.
+    Agent = 1,
     /// Find an agent for an item.
-    Item = 1,
-    /// Find items for an agent.
-    Agent = 2,
+    Item = 2,
     /// Look again at the items of a queue that were withheld from somebody.
     Queue = 3,
     /// Bring a workspace's agents and waiting items in line with its policy.
@@ -63,7 +63,7 @@ pub(crate) enum Work {
 
 impl Work {
     fn of(number: u8) -> Option<Self> {
-        [Self::Item, Self::Agent, Self::Queue, Self::Policy].into_iter().find(|work| *work as u8 == number)
+        [Self::Agent, Self::Item, Self::Queue, Self::Policy].into_iter().find(|work| *work as u8 == number)
     }
 }
 
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn work_has_its_order() {
         let key = |work| TodoKey { work, about: 7 };
-        let all = [Work::Item, Work::Agent, Work::Queue, Work::Policy].map(key);
+        let all = [Work::Agent, Work::Item, Work::Queue, Work::Policy].map(key);
         assert!(all.is_sorted());
         assert!(all.map(TodoKey::to_wire).is_sorted());
         assert!(all.into_iter().all(|key| TodoKey::decode(&key.to_wire()) == Some(key)));

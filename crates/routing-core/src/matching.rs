@@ -13,13 +13,15 @@ use rejoinder_wire::event::decision_explained::{Candidate as WireCandidate, Lost
 use crate::capacity;
 use crate::eligible::{Search, is_of_capacity};
 use crate::key::WaitKey;
-use crate::policy::Policy;
+use crate::policy::{Policy, Strategy};
 use crate::record::{Agent, Item, Phase};
 use crate::state::Routing;
 use crate::strategy::{self, Contender};
 
-/// Eligible agents among whom the strategy chooses; more are not looked at.
-const CONTENDERS: usize = 256;
+/// Eligible agents among whom a strategy chooses; more are not looked at.
+const CONTENDERS: usize = 1_024;
+/// The list of a queue's agents goes by idle time: the longest idle are the first.
+const CONTENDERS_BY_IDLE_TIME: usize = 32;
 /// Candidates that an explanation names.
 const TOLD: usize = 10;
 
@@ -74,10 +76,16 @@ fn look(state: &Routing, search: &Search<'_>) -> Found {
     let mut others_can = false;
     let mut looked_at = 0_u32;
     let available = state.queue_counts(&search.item.workspace, &search.queue.name).available;
+    let by_idle_time = search.queue.strategy() == Strategy::LongestIdle;
+    let enough = if by_idle_time { CONTENDERS_BY_IDLE_TIME } else { CONTENDERS };
+    let mut last = None;
     for key in state.staff(&search.item.workspace, &search.queue.name) {
-        if contenders.len() >= CONTENDERS {
+        // Equals stand in no order: all of them are looked at.
+        let place = Some((key.full, key.priority, key.idle_since));
+        if contenders.len() >= enough && place != last {
             break;
         }
+        last = place;
         looked_at += 1;
         let Some(agent) = state.agents.get(&key.agent) else { continue };
         let reasons = search.reasons(&agent);

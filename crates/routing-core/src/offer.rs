@@ -95,6 +95,10 @@ impl Decision<'_> {
     pub(crate) fn ended(&mut self, number: u64, offer: &Offer, mut item: Item) {
         self.release(&offer.agent, offer.item);
         item.offers.retain(|other| *other != number);
+        if item.preferred == offer.agent {
+            // Who knows the customer was asked.
+            (item.preferred, item.preferred_until) = (String::new(), 0);
+        }
         if item.offers.is_empty() {
             self.requeue(offer.item, item, work_item_queued::Cause::OffersEnded);
         }

@@ -173,7 +173,7 @@ impl State for Routing {
             ages: Index::open(14, backing.clone(), age),
             withheld: Index::open(15, backing.clone(), age),
             staff: Index::open(16, backing.clone(), first_of_staff(least)),
-            todo: Index::open(17, backing.clone(), TodoKey { work: Work::Item, about: 0 }),
+            todo: Index::open(17, backing.clone(), TodoKey { work: Work::Agent, about: 0 }),
             timers: Timers::new(18, backing),
         }
     }

@@ -10,7 +10,9 @@ use rejoinder_machine::{
 };
 use rejoinder_model::{Millis, Position, Service};
 use rejoinder_projection_store::ProjectionStore;
-use rejoinder_wire::event::{Event, NoteAdded, ReachUpdated, ThreadStateChanged, event::Body};
+use rejoinder_wire::event::{
+    Event, NoteAdded, OutcomeRecorded, PolicyAdopted, ReachUpdated, ThreadStateChanged, event::Body,
+};
 use rejoinder_wire::log::{Claim, Header};
 
 use super::*;
@@ -59,6 +61,8 @@ impl State for Adder {
 }
 
 const DELAY: Millis = 1_000;
+/// Where the follower keeps how much of a fan-out is left.
+const FAN_OUT: u64 = u64::MAX;
 
 /// Threading in small: answers each addition, and fires a timer a second after it.
 struct Follower {
@@ -82,6 +86,10 @@ impl State for Follower {
             Some(Body::ThreadStateChanged(fired)) => {
                 self.timers.disarm(&TimerKey { due: fired.until, entity: fired.thread, kind: 0 });
                 self.seen.update(&fired.thread, |times| *times += 1);
+            }
+            Some(Body::PolicyAdopted(policy)) => self.seen.put(FAN_OUT, policy.version),
+            Some(Body::OutcomeRecorded(_)) => {
+                self.seen.update(&FAN_OUT, |left| *left -= 1);
             }
             _ => {}
         }
@@ -107,6 +115,13 @@ impl State for Follower {
     fn fire(&self, _: &Context, timer: DueTimer, out: &mut Vec<Event>) {
         let fired = ThreadStateChanged { thread: timer.entity, until: timer.due, ..ThreadStateChanged::default() };
         out.push(event("w", Body::ThreadStateChanged(fired)));
+    }
+
+    /// What fans out: as many outcomes as a policy's version says, one a decision.
+    fn follow_up(&self, _: &Context, out: &mut Vec<Event>) {
+        if self.seen.get(&FAN_OUT).is_some_and(|left| *left > 0) {
+            out.push(event("w", Body::OutcomeRecorded(OutcomeRecorded::default())));
+        }
     }
 
     fn timers(&mut self) -> &mut Timers {
@@ -228,6 +243,49 @@ fn an_answer_waits_until_its_frame_is_durable() {
     world.log.sync();
     settle(vec![&mut adder]);
     assert_eq!(world.done(), 103);
+}
+
+#[test]
+fn what_follows_an_event_goes_on_in_turns_and_after_a_restart() {
+    let world = World::new(MemoryLog::with_manual_sync(1));
+    let mut follower = world.follower();
+    settle(vec![&mut follower]);
+    world.log.sync();
+    settle(vec![&mut follower]);
+    // More than fits into the frames that may be in flight.
+    let fan_out = 200_000;
+    let decision = move |_: &Follower, _: &Context, out: &mut Vec<Event>| {
+        out.push(event("w", Body::PolicyAdopted(PolicyAdopted { version: fan_out, ..PolicyAdopted::default() })));
+    };
+    assert!(world.asks.push(Box::new(Decide::new("w".into(), decision, |_: Option<((), _)>| {}))).is_ok());
+    let left = |lane: &Lane<Follower>| left_of(lane.state());
+    follower.step();
+    let after_one = left(&follower);
+    assert!(0 < after_one && after_one < fan_out, "a frame at a time: {after_one} left");
+    let answered = world.done.clone();
+    let ask = Ask::new("w".into(), left_of, move |answer: Option<(u64, Position)>| {
+        assert!(answer.is_some_and(|(left, _)| left > 0), "asked in between");
+        answered.fetch_add(1, Ordering::SeqCst);
+    });
+    assert!(world.asks.push(Box::new(ask)).is_ok());
+    follower.step();
+    world.log.sync();
+    follower.step();
+    assert_eq!(world.done(), 1);
+    // The process dies here, in the middle of it.
+    drop(follower);
+    world.log.crash();
+    let mut follower = world.follower();
+    for _ in 0..100 {
+        settle(vec![&mut follower]);
+        world.log.sync();
+    }
+    settle(vec![&mut follower]);
+    assert_eq!(left(&follower), 0);
+}
+
+fn left_of(state: &Follower) -> u64 {
+    state.seen.get(&FAN_OUT).map_or(0, |left| *left)
 }
 
 #[test]

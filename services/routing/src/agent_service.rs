@@ -9,6 +9,7 @@ use rejoinder_model::AgentKey;
 use rejoinder_routing_core::{Command, Done, Routing, Session};
 use rejoinder_service_kit::{Lanes, LogNews, field, page, refuse, workspace};
 use rejoinder_wire::event::Presence;
+use tokio::task::JoinSet;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -53,11 +54,14 @@ impl Agents {
                     (open.collect::<Vec<_>>(), next)
                 };
                 let ((open, next), _) = self.lanes.ask_lane(partition, question).await?;
+                let mut ending = JoinSet::new();
                 for (workspace, agent, session) in open {
-                    let command_of = Command::Disconnect(Session { agent, session });
-                    // It may have ended since.
-                    let _ = command(&self.lanes, Call::of(&workspace), command_of).await;
+                    let lanes = self.lanes.clone();
+                    let lost = Command::Disconnect(Session { agent, session });
+                    ending.spawn(async move { command(&lanes, Call::of(&workspace), lost).await });
                 }
+                // What was refused had ended before.
+                while ending.join_next().await.is_some() {}
                 match next {
                     Some(next) => from = next,
                     None => break,

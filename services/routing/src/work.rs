@@ -59,7 +59,9 @@ pub(crate) fn serve(
 
 /// The first message.
 async fn hello(up: &mut Streaming<WorkRequest>) -> Result<Hello, Status> {
-    match up.message().await?.and_then(|request| request.request) {
+    let first = tokio::time::timeout(PATIENCE, up.message()).await;
+    let late = |_| refuse::invalid("HELLO_MISSING", "request", "no hello came in time");
+    match first.map_err(late)??.and_then(|request| request.request) {
         Some(Request::Hello(hello)) => Ok(hello),
         _ => Err(refuse::invalid("HELLO_MISSING", "request", "the first message is a hello")),
     }
@@ -123,10 +125,7 @@ impl Desktop<'_> {
                     self.answer(request_id, decided).await?;
                 }
                 request = up.message(), if waiting < MAX_REQUESTS => match request {
-                    Ok(Some(request)) => match self.ask(request, &answer).await? {
-                        true => waiting += 1,
-                        false => {}
-                    },
+                    Ok(Some(request)) => waiting += usize::from(self.ask(request, &answer).await?),
                     Ok(None) | Err(_) => return Ok(()),
                 },
                 () = self.down.closed() => return Ok(()),

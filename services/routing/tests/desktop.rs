@@ -123,11 +123,30 @@ impl House {
     async fn apply(&self, files: &[(&str, &str)]) -> Position {
         let files: Vec<(String, String)> = files.iter().map(|(n, t)| ((*n).into(), (*t).into())).collect();
         let policy = rejoinder_policy::check(&files).unwrap();
+        let (agents, queues) = (policy.routing.agents.len(), policy.routing.queues.clone());
         let new = NewPolicy { threading: policy.threading, routing: policy.routing, ..NewPolicy::default() };
         let decision = move |state: &Ingest, context: &_, out: &mut Vec<_>| {
             publish_policy(state, context, "default", new, out).unwrap();
         };
-        self.ingest.decide("default", decision).await.unwrap().1
+        let applied = self.ingest.decide("default", decision).await.unwrap().1;
+        self.until_adopted(agents, queues.iter().map(|queue| queue.name.clone()).collect()).await;
+        applied
+    }
+
+    /// Threading hands a policy on: routing has it a moment later.
+    async fn until_adopted(&self, agents: usize, queues: Vec<String>) {
+        let (mut of_agents, mut of_items) = (self.agents().await, self.items().await);
+        let adopted = async {
+            loop {
+                let known = of_agents.list_agents(api::ListAgentsRequest::default()).await.unwrap().into_inner();
+                let listed = of_items.list_queues(api::ListQueuesRequest::default()).await.unwrap().into_inner();
+                let names: Vec<String> = listed.queues.into_iter().map(|queue| queue.name).collect();
+                if known.agents.len() == agents && names == queues {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(SOON, adopted).await.expect("routing adopts the policy");
     }
 
     /// A customer's direct message; answers with where it stands.

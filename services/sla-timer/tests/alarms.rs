@@ -172,7 +172,7 @@ async fn an_alarm_rings_once_is_acknowledged_and_cleared_by_a_reply_in_time() {
     assert!((raised.seconds, raised.nanos) >= (due.seconds, due.nanos), "never early");
 
     let listed = house.alarms.list_alarms(api::ListAlarmsRequest::default()).await.unwrap().into_inner();
-    assert_eq!(listed.alarms, [alarm.clone()]);
+    assert_eq!(listed.alarms, std::slice::from_ref(&alarm));
     let id = alarm.alarm_id.clone();
     assert_eq!(code(house.acknowledge(&id, "1", "").await), Code::Aborted, "a stale etag");
     assert_eq!(code(house.acknowledge("a0000000000zzz", "", "").await), Code::NotFound);

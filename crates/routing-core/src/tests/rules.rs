@@ -11,8 +11,8 @@ use rejoinder_wire::event::{
 use super::world::{START, World, agent, with_agents};
 use crate::command::{Asked, Command, Done, Refusal, Session};
 use crate::explain::why_not;
-use crate::policy;
 use crate::record::Phase;
+use crate::{policy, quarantine};
 
 /// A policy whose kinds cost so much, with so many at most.
 fn kinds(table: &[(&str, u32, u32)], agents: Vec<wire::Agent>) -> RoutingPolicy {
@@ -826,6 +826,23 @@ fn a_decision_says_why() {
 }
 
 #[test]
+fn the_longest_idle_of_many_is_found_without_a_look_at_all() {
+    let ids: Vec<String> = (0..100).map(|n| format!("agent{n:02}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let mut world = World::of(with_agents(&ids));
+    for id in ids.iter().rev() {
+        world.comes(id);
+        world.wait(10);
+    }
+    world.asks(1);
+    assert_eq!(world.with(1), ["agent99"], "she came first");
+    let decision = world.state.decisions(world.item_of(1).0).pop().unwrap();
+    assert_eq!((decision.eligible, decision.not_looked_at), (32, 68));
+    let best: Vec<&str> = decision.best.iter().map(|candidate| candidate.agent.as_str()).collect();
+    assert_eq!(best[..3], ["agent99", "agent98", "agent97"]);
+}
+
+#[test]
 fn agents_who_flap_leave_nothing_behind() {
     let ids: Vec<String> = (0..200).map(|n| format!("agent{n:04}")).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
@@ -843,4 +860,31 @@ fn agents_who_flap_leave_nothing_behind() {
     world.wait(HOUR_MS);
     assert_eq!(world.state.queue_view("w", "default").available, 0);
     assert_eq!(world.digest(), world.rebuilt());
+}
+
+#[test]
+fn what_was_set_aside_is_decided_on_again_or_given_up() {
+    let mut world = World::of(with_agents(&["ann"]));
+    world.comes("ann");
+    let input = rejoinder_machine::event(
+        "w",
+        Body::ThreadStateChanged(rejoinder_wire::event::ThreadStateChanged {
+            thread: 1,
+            to: ThreadState::AwaitingAgent as i32,
+            channel: "x".into(),
+            ..Default::default()
+        }),
+    );
+    let aside = |world: &mut World| {
+        let quarantined = rejoinder_wire::event::Quarantined { source_index: 7, ..Default::default() };
+        world.take(vec![rejoinder_machine::event("w", Body::Quarantined(quarantined))]);
+        world.events.len() as u64
+    };
+    let (first, second) = (aside(&mut world), aside(&mut world));
+    world.decide(|state, _, out| quarantine::skip(state, first, out));
+    assert!(world.state.quarantine.get(&first).is_none());
+    assert_eq!(world.phase(1), None);
+    world.decide(|state, context, out| quarantine::retry(state, context, second, &input, out).unwrap());
+    assert!(world.state.quarantine.get(&second).is_none());
+    assert_eq!(world.phase(1), Some(Phase::Offered));
 }

@@ -108,6 +108,18 @@ impl World {
         self.nobody_waits_beside_a_free_agent();
     }
 
+    /// Takes events as if they had been decided.
+    pub(super) fn take(&mut self, out: Vec<Event>) {
+        self.commit(out);
+    }
+
+    pub(super) fn decide(&mut self, decision: impl FnOnce(&Routing, &Context, &mut Vec<Event>)) {
+        let mut out = Vec::new();
+        let context = self.context();
+        decision(&self.state, &context, &mut out);
+        self.commit(out);
+    }
+
     fn apply(&mut self, out: Vec<Event>) {
         for event in out {
             let phase = |state: &Routing, id| state.item(id).map(|item| item.phase);
@@ -375,6 +387,10 @@ impl World {
                 let reasons = self.state.searching(&policy, id, &item, self.now, |search| search.reasons(&agent));
                 assert_ne!(reasons, Some(vec![]), "{id} waits beside {}", agent.id);
             }
+            // Nor beside one who declined it and is the only one, nor for one who is gone.
+            let explained = crate::matching::explain(&self.state, &policy, &self.context(), id, &item);
+            assert!(explained.chosen.is_empty(), "{id} waits beside {:?}", explained.chosen);
+            assert!(item.preferred.is_empty() || self.agent(&item.preferred).is_available(), "{item:?}");
         }
     }
 
