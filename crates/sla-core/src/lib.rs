@@ -15,6 +15,7 @@ mod fire;
 mod follow;
 mod metric;
 mod policy;
+pub mod quarantine;
 pub mod record;
 mod review;
 mod state;

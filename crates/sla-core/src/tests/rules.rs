@@ -3,7 +3,8 @@
 use rejoinder_model::MINUTE_MS;
 use rejoinder_wire::event::{Event, Metric, SlaPolicy, clock_retargeted::Cause, event::Body, sla_policy};
 
-use super::world::{World, policy, story, target};
+use super::world::{WORKSPACE, World, policy, story, target};
+use crate::quarantine;
 
 const FIRST: Metric = Metric::FirstResponse;
 const NEXT: Metric = Metric::NextResponse;
@@ -190,11 +191,43 @@ fn the_first_rule_that_matches_counts() {
     world.adopt(1, SlaPolicy { calendars: vec![], rules: rules.clone() });
     world.does("0 customer");
     assert_eq!(world.clocks(1, FIRST), ["running from 0, due 60"]);
-    let counts = world.state.workspace(super::world::WORKSPACE).counts.clone();
+    let counts = world.state.workspace(WORKSPACE).counts.clone();
     assert_eq!(counts.iter().map(|(rule, counts)| (rule.as_str(), counts.live)).collect::<Vec<_>>(), [("posts", 1)]);
     world.adopt(2, SlaPolicy { calendars: vec![], rules: rules[..1].to_vec() });
     world.tick();
     assert_eq!(world.clocks(1, FIRST), ["policy from 0, at 0 after 0"], "none matches");
+}
+
+#[test]
+fn an_input_that_was_set_aside_is_let_in_or_given_up() {
+    let mut world = both();
+    world.does("0 customer");
+    world.does("50 tick");
+    let reply = rejoinder_wire::event::MessagePlaced {
+        message: rejoinder_model::MessageKey(7).to_wire(),
+        thread: 1,
+        direction: rejoinder_wire::event::Direction::Outbound as i32,
+        clock_time: super::world::T + 20 * MINUTE_MS,
+        ..Default::default()
+    };
+    let input = rejoinder_machine::event(WORKSPACE, Body::MessagePlaced(Box::new(reply)));
+    let aside = || {
+        let quarantined = rejoinder_wire::event::Quarantined { source_index: 3, ..Default::default() };
+        vec![rejoinder_machine::event(WORKSPACE, Body::Quarantined(quarantined))]
+    };
+    let set_aside = |world: &World| world.state.quarantine.page(&0, 10).first().map(|(number, _)| *number);
+    world.commit(aside());
+    let number = set_aside(&world).unwrap();
+    let mut out = Vec::new();
+    quarantine::retry(&world.state, &world.context(), number, &input, &mut out);
+    world.commit(out);
+    assert_eq!(world.clocks(1, FIRST), ["met from 0, at 20 after 20"]);
+    assert_eq!(set_aside(&world), None);
+    world.commit(aside());
+    let mut out = Vec::new();
+    quarantine::skip(&world.state, set_aside(&world).unwrap(), &mut out);
+    world.commit(out);
+    assert_eq!(set_aside(&world), None);
 }
 
 #[test]
