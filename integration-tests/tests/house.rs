@@ -7,13 +7,15 @@ use std::process::Command;
 use serde_json::Value;
 
 /// What has no IO, no threads of its own and no clock.
-const PURE: [&str; 8] = [
+const PURE: [&str; 10] = [
     "rejoinder-channels",
     "rejoinder-event-log",
     "rejoinder-ingest-core",
     "rejoinder-machine",
     "rejoinder-model",
     "rejoinder-policy",
+    "rejoinder-routing-core",
+    "rejoinder-sla-core",
     "rejoinder-threading-core",
     "rejoinder-wire",
 ];

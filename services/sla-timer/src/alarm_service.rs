@@ -95,7 +95,7 @@ impl AlarmService for Alarms {
         refusal::request_id(&request_id)?;
         if by.len() > MAX_BY_BYTES || by.chars().any(char::is_control) {
             let what = format!("it has {MAX_BY_BYTES} bytes at most and no control characters");
-            return Err(refuse::invalid("NAME_INVALID", "by", what));
+            return Err(refuse::invalid("INVALID", "by", what));
         }
         let of = name.clone();
         let decision = move |state: &SlaTimer, context: &_, out: &mut Vec<_>| {
