@@ -77,6 +77,47 @@ fn first_responses_of_the_tail() {
     assert_eq!((found.met, found.breached, found.unanswered_breached), (2_233, 1_026, 351));
 }
 
+/// When each first response opened, ended, and whether it was late; what was given up for another is
+/// left out.
+fn first_responses(services: &Services) -> Vec<(Millis, Option<Millis>, bool)> {
+    let clocks = services.clocks(Metric::FirstResponse).into_iter().map(|(_, clock)| clock);
+    let kept = clocks.filter(|clock| !matches!(clock.status, Status::Cancelled(_)));
+    let mut kept: Vec<_> =
+        kept.map(|clock| (clock.opened_at, (!clock.status.is_live()).then_some(clock.at), clock.breached)).collect();
+    kept.sort_unstable();
+    kept
+}
+
+#[test]
+fn the_order_of_delivery_changes_no_first_response() {
+    let Some(corpora) = corpora() else { return };
+    let said = interactions(&corpora.join("twcs/head.csv.zst"), Format::Twcs);
+    let mut in_order = Services::start(0);
+    in_order.replay(said.clone());
+    in_order.reach(END);
+    in_order.settle();
+    for seed in [1, 2] {
+        let mut shuffled = said.clone();
+        shuffle(&mut shuffled, seed);
+        let mut services = Services::start(0);
+        services.play(shuffled);
+        services.reach(END);
+        services.settle();
+        assert_eq!(first_responses(&services).len(), first_responses(&in_order).len());
+        assert!(first_responses(&services) == first_responses(&in_order), "seed {seed}");
+    }
+}
+
+/// A shuffle that is the same for the same seed.
+fn shuffle<T>(things: &mut [T], seed: u64) {
+    let mut state = seed;
+    for n in (1..things.len()).rev() {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let to = usize::try_from((state >> 33) % (n as u64 + 1)).unwrap();
+        things.swap(n, to);
+    }
+}
+
 /// Rows of a compressed file with a header, by column.
 fn rows(path: &Path, delimiter: u8) -> Vec<BTreeMap<String, String>> {
     let input = framing::decompressed(Box::new(File::open(path).unwrap())).unwrap();
@@ -187,8 +228,8 @@ fn waiting_requests_stand_still() {
     assert!(compared > 1_100 && breached > 300, "{compared} requests compared, {breached} clocks breached");
 }
 
-/// After the last record.
-const END: Millis = 1_400_000_000_000;
+/// After the last record of all.
+const END: Millis = 1_600_000_000_000;
 
 fn in_time(clock: &Clock) -> bool {
     !clock.status.is_live() && clock.at <= clock.due_at

@@ -119,6 +119,11 @@ impl Services {
     /// Plays records in the order of their times.
     pub(crate) fn replay(&mut self, mut said: Vec<Interaction>) {
         said.sort_by_key(|said| said.event_time);
+        self.play(said);
+    }
+
+    /// Plays records as they come.
+    pub(crate) fn play(&mut self, said: Vec<Interaction>) {
         let mut said = said.into_iter().peekable();
         while let Some(first) = said.next() {
             let time = first.event_time.max(self.clock.wall_ms());
