@@ -15,7 +15,7 @@ use crate::timers::Timers;
 pub struct Context {
     /// The partition of the lane.
     pub partition: u16,
-    /// The highest record time of the counted frames so far.
+    /// The time of the frame in which the decision will stand: never before that of a counted frame.
     pub now: Millis,
     /// The own_seq that the first event of this decision will have.
     pub next_own_seq: u64,

@@ -275,7 +275,8 @@ fn assign(state: &mut Routing, own: Own, workspace: &str, assigned: &WorkItemAss
 
 fn park(state: &mut Routing, own: Own, parked: &WorkItemParked) {
     let Some(item) = state.item(parked.item) else { return };
-    let answered = parked.cause != work_item_parked::Cause::Command as i32;
+    use work_item_parked::Cause;
+    let answered = [Cause::Answered as i32, Cause::CustomerSilent as i32].contains(&parked.cause);
     change_item(state, own, parked.item, |item| {
         enter(item, Phase::Parked, parked.at);
         item.agent.clone_from(&parked.agent);

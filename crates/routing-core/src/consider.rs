@@ -132,7 +132,12 @@ impl Decision<'_> {
                 (item.eligible_since, item.customer_at) = (said, said);
                 self.open(item, work_item_queued::Cause::CustomerMessage);
             }
-            Some((id, item)) if item.phase == Phase::Parked => self.wake(id, item, said),
+            Some((id, item)) if item.phase == Phase::Parked => {
+                // Parked unanswered: the older question still waits.
+                let unanswered = self.state.thread(placed.root).unanswered_since;
+                let since = if unanswered == 0 { said } else { unanswered.min(said) };
+                self.wake(id, item, since);
+            }
             Some((id, item)) => {
                 let mut changed = item.clone();
                 changed.eligible_since = item.eligible_since.min(said);

@@ -224,6 +224,7 @@ impl Decision<'_> {
             cause: cause as i32,
             wake_until,
             at,
+            from_agent: item.agent.clone(),
         }));
         if keeps {
             let Kind { name, parked_cost, .. } = self.kind(item);

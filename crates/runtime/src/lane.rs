@@ -321,7 +321,7 @@ impl<S: State> Lane<S> {
     /// A lane that only follows answers questions, as of the log's end; commands need one that writes.
     fn answer_readers(&mut self) -> bool {
         let index = self.fold.next_index.saturating_sub(1);
-        let context = self.context(&Frame::new(self.next_own_seq));
+        let context = self.context(&Frame::new(self.next_own_seq, self.fold.now));
         let mut any = false;
         while let Some(mut job) = self.jobs.pop() {
             any = true;
@@ -597,7 +597,7 @@ impl<S: State> Lane<S> {
         if self.in_flight.len() >= self.options.max_in_flight {
             return Ok(false);
         }
-        let mut frame = Frame::new(self.next_own_seq);
+        let mut frame = Frame::new(self.next_own_seq, self.next_stamp());
         if self.is_tick_due() {
             self.take(&mut frame, vec![event("", Body::ClockTick(ClockTick {}))])?;
             self.tick_in_flight = Some(self.next_frame_no);
@@ -676,7 +676,7 @@ impl<S: State> Lane<S> {
 
     fn context(&self, frame: &Frame<S>) -> Context {
         let next_own_seq = frame.first_own_seq + u64::from(frame.builder.count());
-        Context { partition: self.partition, now: self.fold.now, next_own_seq }
+        Context { partition: self.partition, now: frame.begun_at, next_own_seq }
     }
 
     /// Takes the events of one decision into the frame and into the state.
@@ -999,11 +999,14 @@ fn damaged(at: Position, damage: &Damage) -> Failure {
 struct Frame<S> {
     builder: FrameBuilder,
     first_own_seq: u64,
+    /// Time when it was begun. It is what decisions take for now: in a silent partition the newest
+    /// counted frame may be a minute old, and an offer must not time out before it is seen.
+    begun_at: Millis,
     jobs: Vec<Box<dyn Job<S>>>,
 }
 
 impl<S> Frame<S> {
-    fn new(first_own_seq: u64) -> Self {
-        Self { builder: FrameBuilder::default(), first_own_seq, jobs: Vec::new() }
+    fn new(first_own_seq: u64, begun_at: Millis) -> Self {
+        Self { builder: FrameBuilder::default(), first_own_seq, begun_at, jobs: Vec::new() }
     }
 }

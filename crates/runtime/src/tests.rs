@@ -246,6 +246,22 @@ fn an_answer_waits_until_its_frame_is_durable() {
 }
 
 #[test]
+fn a_decision_in_a_silent_partition_knows_what_time_it_is() {
+    let world = World::new(MemoryLog::new(1));
+    let mut adder = world.adder();
+    settle(vec![&mut adder]);
+    world.clock.advance_to(1_040_000);
+    let now = Arc::new(AtomicU64::new(0));
+    let told = now.clone();
+    let decision = move |_: &Adder, context: &Context, _: &mut Vec<Event>| {
+        told.store(context.now.cast_unsigned(), Ordering::SeqCst);
+    };
+    assert!(world.jobs.push(Box::new(Decide::new("w".into(), decision, |_: Option<((), _)>| {}))).is_ok());
+    settle(vec![&mut adder]);
+    assert_eq!(now.load(Ordering::SeqCst), 1_040_000);
+}
+
+#[test]
 fn what_follows_an_event_goes_on_in_turns_and_after_a_restart() {
     let world = World::new(MemoryLog::with_manual_sync(1));
     let mut follower = world.follower();

@@ -656,6 +656,26 @@ fn what_needs_nobody_any_more_is_cancelled() {
 }
 
 #[test]
+fn a_question_that_is_held_or_parked_keeps_its_age() {
+    let mut world = World::of(with_agents(&["ann"]));
+    world.comes("ann");
+    for thread in [1, 2] {
+        world.asks(thread);
+        world.accept("ann").unwrap();
+    }
+    world.wait(5_000);
+    world.thread(1, ThreadState::OnHold);
+    assert_eq!(world.phase(1), Some(Phase::Parked));
+    world.command(&Command::Park { by: world.by("ann"), item: world.item_of(2) }).unwrap();
+    world.wait(HOUR_MS);
+    world.thread(1, ThreadState::AwaitingAgent);
+    world.asks(2);
+    for thread in [1, 2] {
+        assert_eq!((world.phase(thread), world.item(thread).eligible_since), (Some(Phase::Assigned), START));
+    }
+}
+
+#[test]
 fn threads_that_merge_have_one_item_and_the_elder_age() {
     let mut world = World::of(with_agents(&["ann"]));
     world.asks(1);

@@ -122,6 +122,9 @@ impl World {
 
     fn apply(&mut self, out: Vec<Event>) {
         for event in out {
+            if let Some(Body::OfferMade(made)) = &event.body {
+                self.may_be_offered(made.item, &made.agent);
+            }
             let phase = |state: &Routing, id| state.item(id).map(|item| item.phase);
             let about = item_of(&event);
             let before = about.and_then(|id| phase(&self.state, id));
@@ -136,6 +139,17 @@ impl World {
             self.events.push(event);
         }
         self.check();
+    }
+
+    /// Whoever is asked is available, serves the queue and has the room and the skills, whatever strategy
+    /// chose them.
+    fn may_be_offered(&self, id: u64, agent: &str) {
+        use rejoinder_wire::event::decision_explained::Reason;
+        let policy = self.state.policy(WORKSPACE);
+        let item = self.state.item(id).expect("an item");
+        let reasons = self.state.searching(&policy, id, &item, self.now, |search| search.reasons(&self.agent(agent)));
+        let reasons = reasons.expect("a queue of the policy");
+        assert!(reasons.iter().all(|reason| *reason == Reason::Declined), "{agent} is asked in spite of {reasons:?}");
     }
 
     /// A thread changes state, by its customer, our reply or a command.
