@@ -55,7 +55,7 @@ impl Responses {
 #[test]
 fn first_responses_of_the_head() {
     let Some(corpora) = corpora() else { return };
-    let mut services = Services::start(0);
+    let mut services = Services::start();
     services.replay(interactions(&corpora.join("twcs/head.csv.zst"), Format::Twcs));
     let found = Responses::of(&services);
     assert_eq!((found.seconds.len(), found.unanswered), (890, 68));
@@ -69,7 +69,7 @@ fn first_responses_of_the_head() {
 #[test]
 fn first_responses_of_the_tail() {
     let Some(corpora) = corpora() else { return };
-    let mut services = Services::start(0);
+    let mut services = Services::start();
     services.replay(interactions(&corpora.join("twcs/tail.json.zst"), Format::Twcs));
     let found = Responses::of(&services);
     assert_eq!((found.seconds.len(), found.unanswered), (2_908, 351));
@@ -92,14 +92,14 @@ fn first_responses(services: &Services) -> Vec<(Millis, Option<Millis>, bool)> {
 fn the_order_of_delivery_changes_no_first_response() {
     let Some(corpora) = corpora() else { return };
     let said = interactions(&corpora.join("twcs/head.csv.zst"), Format::Twcs);
-    let mut in_order = Services::start(0);
+    let mut in_order = Services::start();
     in_order.replay(said.clone());
     in_order.reach(END);
     in_order.settle();
     for seed in [1, 2] {
         let mut shuffled = said.clone();
         shuffle(&mut shuffled, seed);
-        let mut services = Services::start(0);
+        let mut services = Services::start();
         services.play(shuffled);
         services.reach(END);
         services.settle();
@@ -179,8 +179,7 @@ fn waiting_requests_stand_still() {
     let mut events: Vec<&BTreeMap<String, String>> =
         log.iter().filter(|row| chosen.contains_key(row["SR Number"].as_str())).collect();
     events.sort_by_key(|row| time(&row["Change Date+Time"]));
-    // A command counts from the last time that was told.
-    let mut services = Services::start(1);
+    let mut services = Services::start();
     let target = |metric: Metric| sla_policy::Target {
         metric: metric as i32,
         target_ms: 5 * DAY_MS,

@@ -36,14 +36,13 @@ pub(crate) struct Services {
 }
 
 impl Services {
-    /// `heartbeat_ms`: how often time is told while nothing happens; 0: never, as in a replay.
-    pub(crate) fn start(heartbeat_ms: Millis) -> Self {
+    pub(crate) fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = ProjectionStore::open(dir.path(), 8 << 20).unwrap();
         let memory = MemoryLog::new(1);
         let clock = Arc::new(ManualClock::default());
         let (log, time): (Arc<dyn EventLog>, Arc<dyn Clock>) = (memory.clone(), clock.clone());
-        let options = Options { tick_interval_ms: 0, heartbeat_ms, ..Options::default() };
+        let options = Options { tick_interval_ms: 0, ..Options::default() };
         fn lane<S: State>(
             log: &Arc<dyn EventLog>,
             time: &Arc<dyn Clock>,
