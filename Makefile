@@ -27,13 +27,13 @@ setup: ## installs what a bare Debian or Ubuntu lacks
 	@scripts/setup.sh
 
 build: setup ## builds the released binary
-	cargo build --release -p rejoinder
+	@cargo build --release -p rejoinder
 
 demo: build ## watches messages become threads: make demo ARGS="--for 20s"
 	@$(CARGO_TARGET_DIR)/release/rejoinder demo $(ARGS)
 
 bench: setup ## measures beside the machine's limits: make bench ARGS="--quick"
-	cargo build --release -p rejoinder -p rejoinder-benches
+	@cargo build --release -p rejoinder -p rejoinder-benches
 	@$(CARGO_TARGET_DIR)/release/rejoinder-bench $(ARGS)
 
 test: setup ## runs all tests

@@ -45,6 +45,8 @@ pub struct Options {
     pub memory_bytes: usize,
     /// Writes claims and frames; otherwise it only folds along.
     pub follow_only: bool,
+    /// Stores what it folds even if it only follows: for a rebuild in a state of its own.
+    pub stores_following: bool,
     /// The longest time of ingest's lane without a tick, so that time moves on in a silent partition;
     /// 0: none is written for that.
     pub heartbeat_ms: Millis,
@@ -64,6 +66,7 @@ impl Default for Options {
             tick_interval_ms: 50,
             memory_bytes: 64 << 20,
             follow_only: false,
+            stores_following: false,
             heartbeat_ms: 0,
             grace_ms: 0,
             writer: 0,
@@ -940,7 +943,8 @@ impl<S: State> Lane<S> {
     /// When the state cannot be written.
     pub fn flush(&mut self) -> Result<(), Failure> {
         let stopped = matches!(self.phase, Phase::Stopped(_));
-        if stopped || !self.in_flight.is_empty() || self.options.follow_only || self.fold.next_index < self.applied {
+        let follows = self.options.follow_only && !self.options.stores_following;
+        if stopped || !self.in_flight.is_empty() || follows || self.fold.next_index < self.applied {
             return Ok(());
         }
         self.store_now()

@@ -1,5 +1,5 @@
-//! What threading remembers, record by record. None of it is personal data: names and texts stay in
-//! the log, and a record says where.
+//! What threading remembers, record by record. Names and texts of customers stay in the log, and a
+//! record says where; only notes among colleagues are here.
 
 use std::collections::BTreeMap;
 

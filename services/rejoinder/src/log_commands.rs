@@ -93,7 +93,7 @@ fn fold_anew(
             if stopped.log.end(number) == 0 {
                 continue;
             }
-            let options = Options { follow_only: true, ..Options::default() };
+            let options = Options { follow_only: true, stores_following: true, ..Options::default() };
             let start = system.wall_ms();
             let mut partition = Partition::open(number, &stopped.log, &clock, &rebuilt, options)?;
             if let Err(error) = partition.fold_to_end() {
