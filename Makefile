@@ -50,7 +50,7 @@ golden: setup ## rewrites the generated parts of docs/reference, for review
 
 soak: setup ## runs for hours what CI runs in short: laws, model checks, simulation, kills, power cuts
 	cargo build --release --workspace --all-targets
-	PROPTEST_CASES=1000000 cargo test --release -p rejoinder-threading-core laws
+	PROPTEST_CASES=1000000 cargo test --release -p rejoinder-threading-core -p rejoinder-sla-core laws
 	REJOINDER_MODEL_DEPTH=1 cargo test --release -p rejoinder-event-log --test ownership --test firing -- --test-threads 1
 	REJOINDER_SIMULATION_SEEDS=10000 cargo test --release -p rejoinder-integration-tests --test simulation -- --nocapture
 	REJOINDER_CRASH_ROUNDS=1000 cargo test --release -p rejoinder-integration-tests --test crash

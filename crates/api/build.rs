@@ -1,13 +1,15 @@
 //! Compiles the public protobuf files without a protoc on the machine.
 use prost::Message as _;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 10] = [
     "rejoinder/admin/v1/admin_service.proto",
     "rejoinder/feed/v1/event_feed_service.proto",
     "rejoinder/ingest/v1/ingest_service.proto",
     "rejoinder/ingest/v1/policy_service.proto",
     "rejoinder/routing/v1/agent_service.proto",
     "rejoinder/routing/v1/routing_service.proto",
+    "rejoinder/sla/v1/alarm_service.proto",
+    "rejoinder/sla/v1/clock_service.proto",
     "rejoinder/threading/v1/person_service.proto",
     "rejoinder/threading/v1/thread_service.proto",
 ];

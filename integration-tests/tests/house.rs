@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// What has no IO, no threads of its own and no clock.
-const PURE: [&str; 9] = [
+const PURE: [&str; 10] = [
     "rejoinder-channels",
     "rejoinder-event-log",
     "rejoinder-ingest-core",
@@ -15,6 +15,7 @@ const PURE: [&str; 9] = [
     "rejoinder-model",
     "rejoinder-policy",
     "rejoinder-routing-core",
+    "rejoinder-sla-core",
     "rejoinder-threading-core",
     "rejoinder-wire",
 ];

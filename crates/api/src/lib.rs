@@ -14,6 +14,9 @@ pub mod ingest {
 pub mod routing {
     tonic::include_proto!("rejoinder.routing.v1");
 }
+pub mod sla {
+    tonic::include_proto!("rejoinder.sla.v1");
+}
 pub mod threading {
     tonic::include_proto!("rejoinder.threading.v1");
 }

@@ -3,7 +3,7 @@
 use rejoinder_machine::{Context, event};
 use rejoinder_model::DAY_MS;
 use rejoinder_wire::event::{
-    Event, PolicyPublished, RoutingPolicy, ThreadingPolicy, event::Body, policy_published::File,
+    Event, PolicyPublished, RoutingPolicy, SlaPolicy, ThreadingPolicy, event::Body, policy_published::File,
 };
 
 use crate::state::Ingest;
@@ -31,6 +31,8 @@ pub struct NewPolicy {
     pub threading: ThreadingPolicy,
     /// What routing takes from them.
     pub routing: RoutingPolicy,
+    /// What sla-timer takes from them; `None`: the built-in targets.
+    pub sla: Option<SlaPolicy>,
     /// The request, whose repeat within a day does nothing; empty: none.
     pub request_id: String,
     /// The version that it follows; `None`: whatever is in force.
@@ -60,7 +62,7 @@ pub fn publish_policy(
         return Err(StalePolicy { current });
     }
     let version = current + 1;
-    let NewPolicy { files, threading, routing, request_id, .. } = new;
+    let NewPolicy { files, threading, routing, sla, request_id, .. } = new;
     let policy = PolicyPublished {
         version,
         files,
@@ -68,7 +70,7 @@ pub fn publish_policy(
         threading: Some(threading),
         request_id,
         routing: Some(routing),
-        ..PolicyPublished::default()
+        sla,
     };
     out.push(event(workspace, Body::PolicyPublished(policy)));
     Ok(version)

@@ -10,7 +10,8 @@ use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::sync::Arc;
 
 use rejoinder_model::{
-    AgentKey, ConversationKey, HandleKey, LineKey, MessageKey, OfferId, PersonId, QueueKey, ThreadId, WorkItemId,
+    AgentKey, AlarmId, ClockId, ConversationKey, HandleKey, LineKey, MessageKey, OfferId, PersonId, QueueKey, ThreadId,
+    WorkItemId,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
@@ -92,7 +93,7 @@ macro_rules! number_key {
 
 number_key!(
     MessageKey: u128, HandleKey: u128, ConversationKey: u128, LineKey: u128, AgentKey: u128, QueueKey: u128,
-    ThreadId: u64, PersonId: u64, WorkItemId: u64, OfferId: u64
+    ThreadId: u64, PersonId: u64, WorkItemId: u64, OfferId: u64, ClockId: u64, AlarmId: u64
 );
 
 impl TableKey for u64 {

@@ -115,6 +115,14 @@ id!(
     /// An offer, numbered by routing.
     OfferId, "offer", 'o'
 );
+id!(
+    /// A clock, numbered by sla-timer.
+    ClockId, "clock", 'k'
+);
+id!(
+    /// An alarm, numbered by sla-timer.
+    AlarmId, "alarm", 'a'
+);
 
 #[cfg(test)]
 mod tests {
@@ -136,8 +144,20 @@ mod tests {
             ThreadId::new(0, 1).to_string(),
             PersonId::new(0, 1).to_string(),
             ConversationId::new(0, 1).to_string(),
+            ClockId::new(0, 1).to_string(),
+            AlarmId::new(0, 1).to_string(),
         ];
-        assert_eq!(texts, ["m0000000000001", "t0000000000001", "p0000000000001", "c0000000000001"]);
+        assert_eq!(
+            texts,
+            [
+                "m0000000000001",
+                "t0000000000001",
+                "p0000000000001",
+                "c0000000000001",
+                "k0000000000001",
+                "a0000000000001"
+            ]
+        );
     }
 
     #[test]

@@ -3,16 +3,18 @@
 
 mod accounts;
 mod agents;
+mod calendars;
 mod duration;
 mod problem;
 mod queues;
 mod reader;
 mod routing;
+mod sla;
 mod threading;
 
 pub use problem::Problem;
 pub use reader::nearest;
-use rejoinder_wire::event::{RoutingPolicy, ThreadingPolicy};
+use rejoinder_wire::event::{RoutingPolicy, SlaPolicy, ThreadingPolicy, sla_policy};
 
 use crate::problem::Problems;
 use crate::reader::File;
@@ -27,12 +29,16 @@ pub struct Policy {
     pub threading: ThreadingPolicy,
     /// Queues, agents and kinds of channels.
     pub routing: RoutingPolicy,
+    /// Targets and calendars; `None`: the built-in ones.
+    pub sla: Option<SlaPolicy>,
+    /// Calendars, for the targets that name them.
+    calendars: Vec<sla_policy::Calendar>,
 }
 
 impl Default for Policy {
     /// The built-in policy.
     fn default() -> Self {
-        Self { threading: threading::defaults(), routing: routing::defaults() }
+        Self { threading: threading::defaults(), routing: routing::defaults(), sla: None, calendars: Vec::new() }
     }
 }
 
@@ -40,12 +46,14 @@ type Read = fn(&File<'_>, &mut Policy, &mut Problems);
 
 type References = fn(&File<'_>, &Policy, &mut Problems);
 
-/// The files that are known, and who reads them.
-const FILES: [(&str, Read); 5] = [
+/// The files that are known, and who reads them: calendars before the targets that name them.
+const FILES: [(&str, Read); 7] = [
     ("accounts.toml", accounts::read),
     ("agents.toml", agents::read),
+    ("calendars.toml", calendars::read),
     ("queues.toml", queues::read),
     ("routing.toml", routing::read),
+    ("sla.toml", sla::read),
     ("threading.toml", threading::read),
 ];
 
@@ -65,17 +73,17 @@ pub fn check(files: &[(String, String)]) -> Result<Policy, Vec<Problem>> {
         problems.of_all(format!("the files have {size} bytes together, {MAX_BYTES} are allowed"));
         return Err(problems.into_vec());
     }
-    let mut parsed = Vec::new();
-    for (n, (name, text)) in files.iter().enumerate() {
+    for (n, (name, _)) in files.iter().enumerate() {
+        let names = FILES.map(|(name, _)| name);
         if files[..n].iter().any(|(other, _)| other == name) {
             problems.of_file(name, "it is given twice".into());
-            continue;
-        }
-        let Some((_, read)) = FILES.iter().find(|(known, _)| known == name) else {
-            let names = FILES.map(|(name, _)| name);
+        } else if !names.contains(&name.as_str()) {
             problems.of_file(name, format!("it is no policy file{}", reader::nearest(name, &names)));
-            continue;
-        };
+        }
+    }
+    let mut parsed = Vec::new();
+    for (known, read) in FILES {
+        let Some((name, text)) = files.iter().find(|(name, _)| name == known) else { continue };
         if let Some(file) = File::parse(name, text, &mut problems) {
             read(&file, &mut policy, &mut problems);
             parsed.push(file);

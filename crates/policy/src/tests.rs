@@ -170,6 +170,7 @@ fn all_problems_are_found_at_once() {
         ("threading.toml", "silence = \"x\"\nburst_gap = 5\n"),
         ("sla.toml", ""),
         ("sla.toml", ""),
+        ("shifts.toml", ""),
     ]);
     assert_eq!(found.len(), 7, "{found:#?}");
     let large = "#".repeat(MAX_BYTES + 1);
@@ -181,6 +182,8 @@ fn the_sample_is_right() {
     let file = |name: &str, text: &str| (name.to_owned(), text.to_owned());
     let files = [
         file("accounts.toml", include_str!("../../../deploy/policy/accounts.toml")),
+        file("calendars.toml", include_str!("../../../deploy/policy/calendars.toml")),
+        file("sla.toml", include_str!("../../../deploy/policy/sla.toml")),
         file("threading.toml", include_str!("../../../deploy/policy/threading.toml")),
         file("queues.toml", include_str!("../../../deploy/policy/queues.toml")),
         file("agents.toml", include_str!("../../../deploy/policy/agents.toml")),
@@ -197,6 +200,127 @@ fn the_sample_is_right() {
         (routing.declined_ms, routing.wake_ms, routing.give_back_ms, routing.total, routing.max_parked, kinds)
     };
     assert_eq!(times(&policy), times(&Policy::default()), "and so do the times and kinds of routing");
+    let sla = policy.sla.unwrap();
+    assert_eq!((sla.calendars.len(), sla.rules.len()), (1, 2));
+}
+
+const OFFICE: &str = "[[calendar]]\nname = \"office\"\ntime_zone = \"Europe/Berlin\"\n\
+                      hours = { fri-mon = [\"09:00-12:00\", \"13:00-24:00\"] }\nholidays = [\"2026-12-25\"]\n";
+
+#[test]
+fn targets_and_calendars_are_taken() {
+    let sla = "[[policy]]\nname = \"vip\"\nmatch = { channel = [\"x\"], band = [\"crisis\"] }\ncalendar = \"office\"\n\
+               warn = [\"50%\", \"15m\"]\nretarget = \"restart\"\nbots_answer = true\n[policy.targets]\n\
+               first_response = \"1h\"\nresolution = { within = \"10m\", calendar = \"always\" }\n";
+    // In whatever order the files are given.
+    let files = [("sla.toml".to_owned(), sla.to_owned()), ("calendars.toml".to_owned(), OFFICE.to_owned())];
+    let sla = check(&files).unwrap().sla.unwrap();
+    let week: Vec<(u32, u32, u32)> = sla.calendars[0].week.iter().map(|p| (p.weekday, p.from, p.to)).collect();
+    let of_day = |day| [(day, 540, 720), (day, 780, 1_440)];
+    assert_eq!(week, [of_day(0), of_day(4), of_day(5), of_day(6)].concat());
+    let rule = &sla.rules[0];
+    assert_eq!((rule.channels[0].as_str(), rule.bands[0].as_str(), rule.bots_answer), ("x", "crisis", true));
+    let minutes = |ms: &i64| ms / 60_000;
+    let targets: Vec<(i32, i64, &str, Vec<i64>)> = rule
+        .targets
+        .iter()
+        .map(|t| (t.metric, minutes(&t.target_ms), t.calendar.as_str(), t.warn_after_ms.iter().map(minutes).collect()))
+        .collect();
+    // A quarter of an hour before the end of ten minutes is no time.
+    assert_eq!(targets, [(1, 60, "office", vec![30, 45]), (6, 10, "", vec![5])]);
+    let empty = check(&[("sla.toml".to_owned(), String::new())]).unwrap();
+    assert_eq!(empty.sla.map(|sla| sla.rules.len()), Some(0), "no promises are promises too");
+}
+
+#[test]
+fn what_is_wrong_with_targets_and_calendars_is_named_with_its_place() {
+    let calendar = |rest: &str| format!("[[calendar]]\nname = \"c\"\ntime_zone = \"UTC\"\n{rest}\n");
+    let policy = |rest: &str| format!("[[policy]]\nname = \"p\"\n{rest}\n");
+    let table: [(&str, String, &str); 16] = [
+        (
+            "calendars.toml",
+            calendar(""),
+            "calendars.toml:1:1: the calendar is never open: give it hours, like mon-fri = [\"09:00-17:00\"]",
+        ),
+        (
+            "calendars.toml",
+            calendar("hours = { mon = [] }"),
+            "calendars.toml:4:9: the calendar is never open: give it hours, like mon-fri = [\"09:00-17:00\"]",
+        ),
+        (
+            "calendars.toml",
+            OFFICE.replace("Berlin", "Atlantis"),
+            "calendars.toml:3:13: there is no time zone \"Europe/Atlantis\": they are named like \"Europe/Berlin\" or \"UTC\"",
+        ),
+        (
+            "calendars.toml",
+            calendar("hours = { mon = [\"9-17\"] }"),
+            "calendars.toml:4:18: \"9-17\" is no period, like \"09:00-17:00\"",
+        ),
+        (
+            "calendars.toml",
+            calendar("hours = { mon = [\"22:00-06:00\"] }"),
+            "calendars.toml:4:18: \"22:00-06:00\" ends before it begins: a night is two periods, to 24:00 and from 00:00",
+        ),
+        (
+            "calendars.toml",
+            calendar("hours = { mon = [\"09:00-12:00\"], daily = [\"11:00-13:00\"] }"),
+            "calendars.toml:4:42: periods of mon overlap",
+        ),
+        (
+            "calendars.toml",
+            calendar("hours = { mo = [\"09:00-12:00\"] }"),
+            "calendars.toml:4:11: \"mo\" is no day or days, like \"mon\", \"mon-fri\" or \"daily\"; did you mean \"mon\"?",
+        ),
+        (
+            "calendars.toml",
+            calendar("hours = { mon = [\"09:00-12:00\"] }\nholidays = [\"Xmas\"]"),
+            "calendars.toml:5:13: \"Xmas\" is no day, like \"2026-12-25\"",
+        ),
+        (
+            "sla.toml",
+            policy("targets = { first_response = \"0s\" }"),
+            "sla.toml:3:30: \"0s\" is not within 1s to 3650d",
+        ),
+        (
+            "sla.toml",
+            policy("targets = { resolution = { within = \"36500d\" } }"),
+            "sla.toml:3:37: \"36500d\" is not within 1s to 3650d",
+        ),
+        (
+            "sla.toml",
+            policy("targets = { first_respons = \"1h\" }"),
+            "sla.toml:3:13: there is no option \"first_respons\"; did you mean \"first_response\"?",
+        ),
+        (
+            "sla.toml",
+            policy("calendar = \"offices\""),
+            "sla.toml:3:12: calendars.toml has no calendar \"offices\"; there are always",
+        ),
+        (
+            "sla.toml",
+            policy("warn = [\"120%\"]"),
+            "sla.toml:3:9: \"120%\" is no warning, like \"80%\" of the target or \"15m\" before its end",
+        ),
+        (
+            "sla.toml",
+            policy("match = { band = [\"urgent\"] }"),
+            "sla.toml:3:19: there is no band \"urgent\"; there are safety, crisis, normal, listen",
+        ),
+        (
+            "sla.toml",
+            policy("retarget = \"shorten\""),
+            "sla.toml:3:12: there is no \"shorten\"; there are keep, shorten_only, restart",
+        ),
+        (
+            "sla.toml",
+            policy("[[policy]]\nname = \"q\""),
+            "sla.toml:4:8: it never counts: the policy \"p\" before it matches every thread",
+        ),
+    ];
+    for (name, text, expected) in table {
+        assert_eq!(said(&[(name, &text)]), [expected], "{text}");
+    }
 }
 
 #[test]

@@ -243,6 +243,7 @@ impl Judge<'_> {
             reason: reason.to_owned(),
             actor: self.asked.actor.to_owned(),
             at: self.context.now,
+            clock_time: self.context.now,
             person: self.state.person_of(thread.handle),
             ..about(thread)
         }
@@ -285,6 +286,7 @@ impl Judge<'_> {
             actor: self.asked.actor.to_owned(),
             parts: parts(self.state, self.context, id.0, thread, kept),
             removed: removed.collect(),
+            at: self.context.now,
         }
     }
 

@@ -39,7 +39,7 @@ pub(crate) fn consider(
                 version: policy.version,
                 threading: policy.threading.clone(),
                 routing: policy.routing.clone(),
-                sla: policy.sla,
+                sla: policy.sla.clone(),
             };
             out.push(event(workspace, Body::PolicyAdopted(adopted)));
         }
@@ -59,10 +59,12 @@ fn revise(
     out: &mut Vec<Event>,
 ) {
     let key = key_of(workspace, target);
-    let newest = state.messages.get(&key).and_then(|message| message.revision);
+    let message = state.messages.get(&key);
+    let newest = message.as_ref().and_then(|message| message.revision);
     if newest.is_some_and(|newest| newest.version >= version) {
         return;
     }
-    let revised = MessageRevised { message: key.to_wire(), version, source: Some(source), deleted };
+    let thread = message.filter(|message| message.seen.is_some()).map_or(0, |message| message.thread);
+    let revised = MessageRevised { message: key.to_wire(), version, source: Some(source), deleted, thread };
     out.push(event(workspace, Body::MessageRevised(revised)));
 }

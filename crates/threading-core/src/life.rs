@@ -125,6 +125,7 @@ pub(crate) fn on_hold_over(thread: u64, record: &Thread, now: Millis) -> ThreadS
         to: ThreadState::AwaitingAgent as i32,
         cause: Cause::HoldOver as i32,
         at: now,
+        clock_time: record.hold_until,
         ..about(record)
     }
 }
@@ -138,6 +139,7 @@ pub(crate) fn on_silence(thread: u64, record: &Thread, now: Millis) -> ThreadSta
         cause: Cause::Silence as i32,
         disposition: Disposition::Silent as i32,
         at: now,
+        clock_time: record.silent_at,
         ..about(record)
     }
 }

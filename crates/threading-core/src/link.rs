@@ -99,6 +99,7 @@ impl<'a> Linker<'a> {
                 actor: actor.to_owned(),
                 state: life.state as i32,
                 silent_at: self.silent_at(life),
+                at: self.context.now,
             }),
         ));
     }

@@ -511,13 +511,18 @@ impl Arriving<'_> {
         let hanging = self.state.hanging_on(waiting);
         let stays = |base: &u64| !hanging.contains(base) && self.state.find(*base).is_some();
         let rest = std::iter::once(id.0).chain(thread.bases.iter().copied()).filter(stays).min();
-        let dissolved = hanging.iter().map(|from| ThreadRelinked {
-            from: *from,
-            because: self.key.to_wire(),
-            heir: rest.filter(|_| *from == id.0).unwrap_or_default(),
-            ..ThreadRelinked::default()
-        });
-        out.extend(dissolved.map(|relinked| event(self.workspace, Body::ThreadRelinked(relinked))));
+        let alive = |base: &u64| self.state.threads.get(&ThreadId(*base)).is_some_and(|thread| !thread.dissolved);
+        let mut left: BTreeSet<u64> = thread.bases.iter().copied().chain([id.0]).filter(alive).collect();
+        let mut root = id.0;
+        for from in &hanging {
+            left.remove(from);
+            // Who takes over when a base thread that gave a thread its number is gone; 0: nobody need.
+            let heir = if *from == root { left.first().copied().unwrap_or_default() } else { 0 };
+            root = if heir == 0 { root } else { heir };
+            let because = self.key.to_wire();
+            let relinked = ThreadRelinked { from: *from, because, heir, ..ThreadRelinked::default() };
+            out.push(event(self.workspace, Body::ThreadRelinked(relinked)));
+        }
         // Others that people merged with it may wait for an agent again.
         let Some(rest) = rest else { return };
         let mut lasts = Lasts::default();
@@ -531,7 +536,9 @@ impl Arriving<'_> {
                 cause: thread_state_changed::Cause::Merge as i32,
                 silent_at: life.silent_at,
                 at: self.context.now,
-                ..ThreadStateChanged::default()
+                clock_time: self.context.now,
+                person: self.state.person_of(thread.handle),
+                ..life::about(&thread)
             };
             out.push(event(self.workspace, Body::ThreadStateChanged(changed)));
         }

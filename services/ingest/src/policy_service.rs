@@ -64,7 +64,8 @@ impl PolicyService for Policies {
             return Ok(Response::new(ApplyPolicyResponse::default()));
         }
         let files = files.into_iter().map(|file| File { name: file.name, text: file.text }).collect();
-        let new = NewPolicy { files, threading: policy.threading, routing: policy.routing, request_id, follows };
+        let (threading, routing, sla) = (policy.threading, policy.routing, policy.sla);
+        let new = NewPolicy { files, threading, routing, sla, request_id, follows };
         let of = name.clone();
         let decision =
             move |state: &Ingest, context: &_, out: &mut Vec<_>| publish_policy(state, context, &of, new, out);

@@ -61,7 +61,8 @@ pub(crate) fn read(dir: &Path) -> anyhow::Result<NewPolicy> {
         anyhow::anyhow!("the policy in {} is not right", dir.display())
     })?;
     let files = files.into_iter().map(|(name, text)| File { name, text }).collect();
-    Ok(NewPolicy { files, threading: policy.threading, routing: policy.routing, ..NewPolicy::default() })
+    let (threading, routing, sla) = (policy.threading, policy.routing, policy.sla);
+    Ok(NewPolicy { files, threading, routing, sla, ..NewPolicy::default() })
 }
 
 /// Publishes the files as the next version.
