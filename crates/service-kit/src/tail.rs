@@ -1,6 +1,7 @@
 //! The log's tail for readers at the edge: counted events from a position on, as they become durable.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use rejoinder_event_log::{EventLog, PartitionFold, RecordView, Verdict};
@@ -8,21 +9,35 @@ use rejoinder_model::{Millis, Position, Service};
 use tokio::sync::Notify;
 use tonic::Status;
 
+use crate::refuse;
+
 /// Bytes read at a time.
 const READ_BYTES: usize = 256 << 10;
 
-/// Tells waiting readers that the log has moved.
+/// Tells waiting readers that the log has moved, or that nobody will tell them any more.
 #[derive(Clone)]
-pub struct LogNews(Arc<Notify>);
+pub struct LogNews(Arc<News>);
+
+#[derive(Default)]
+struct News {
+    moved: Notify,
+    ended: AtomicBool,
+}
 
 impl LogNews {
     /// News of a log; one for all readers of a process.
     #[must_use]
     pub fn of(log: &dyn EventLog) -> Self {
-        let notify = Arc::new(Notify::new());
-        let watcher = notify.clone();
-        log.watch(Arc::new(move |_| watcher.notify_waiters()));
-        Self(notify)
+        let news = Arc::new(News::default());
+        let watcher = news.clone();
+        log.watch(Arc::new(move |_| watcher.moved.notify_waiters()));
+        Self(news)
+    }
+
+    /// Ends all readers that wait: the server stops, and they can go on elsewhere or later.
+    pub fn end(&self) {
+        self.0.ended.store(true, Ordering::Release);
+        self.0.moved.notify_waiters();
     }
 }
 
@@ -73,12 +88,12 @@ impl Tail {
     /// The next events; waits for them, or returns `None` at the log's end if it is not to wait.
     ///
     /// # Errors
-    /// DATA_LOSS when the log cannot be read.
+    /// DATA_LOSS when the log cannot be read, UNAVAILABLE when the server stops.
     pub async fn next(&mut self, wait: bool) -> Result<Option<Vec<TailEvent>>, Status> {
         loop {
             let news = self.news.clone();
             // Armed before the look, so that no news is missed between both.
-            let moved = news.0.notified();
+            let moved = news.0.moved.notified();
             let before = self.fold.next_index;
             let events = tokio::task::block_in_place(|| self.read())?;
             if !events.is_empty() {
@@ -89,6 +104,9 @@ impl Tail {
             }
             if !wait {
                 return Ok(None);
+            }
+            if news.0.ended.load(Ordering::Acquire) {
+                return Err(refuse::unavailable("the server stops: go on after the last position", 1_000));
             }
             moved.await;
         }

@@ -23,9 +23,11 @@ const COLUMNS: [&str; 9] = [
 const PAGE: i32 = 1_000;
 
 /// Writes the messages of a workspace in the order of their acceptance.
-pub(crate) async fn run(remote: &Remote) -> anyhow::Result<Ended> {
+pub(crate) async fn run(remote: &Remote, output: Output) -> anyhow::Result<Ended> {
+    // For programs only: a table of all messages helps nobody.
+    let output = if output == Output::Json { Output::Json } else { Output::Tsv };
     let mut client = ThreadServiceClient::new(remote.channel.clone());
-    let mut rows = Rows::new(Output::Tsv, &COLUMNS, &[])?;
+    let mut rows = Rows::new(output, &COLUMNS, &[])?;
     let mut page_token = String::new();
     loop {
         let request = ListMessagesRequest { page_size: PAGE, page_token, ..ListMessagesRequest::default() };

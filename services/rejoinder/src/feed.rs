@@ -109,6 +109,8 @@ impl EventFeedService for Feed {
         let wrong = |what: String| refuse::invalid("POSITION_INVALID", "from", what);
         let from = if from.is_empty() {
             end
+        } else if from == "start" {
+            0
         } else {
             let from: Position = from.parse().map_err(wrong)?;
             if from.partition != partition || from.index > end {

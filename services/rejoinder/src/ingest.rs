@@ -96,7 +96,7 @@ async fn file(
     counts: &mut Counts,
     bar: &ProgressBar,
 ) -> anyhow::Result<()> {
-    let connector = connector(path);
+    let connector = connector(path, options);
     let done = match &connector {
         Some(connector) if !options.from_start => cursor(remote, options, connector, 0).await?,
         _ => 0,
@@ -184,10 +184,12 @@ async fn file(
 }
 
 /// The name under which the server remembers how far a file was sent; standard input has none.
-fn connector(path: &Path) -> Option<String> {
+fn connector(path: &Path, options: &Options) -> Option<String> {
     let whole = path.canonicalize().ok().filter(|_| path.as_os_str() != "-")?;
     let size = std::fs::metadata(&whole).map_or(0, |metadata| metadata.len());
-    let hash = xxhash_rust::xxh3::xxh3_64(format!("{} {size}", whole.display()).as_bytes());
+    let (format, account) = (options.format, options.account.as_deref().unwrap_or_default());
+    let named = format!("{} {size} {format:?} {account}", whole.display());
+    let hash = xxhash_rust::xxh3::xxh3_64(named.as_bytes());
     Some(format!("ingest-file-{hash:016x}"))
 }
 

@@ -170,7 +170,8 @@ enum PolicyCommand {
 enum Events {
     /// Events as they become durable.
     Tail {
-        /// Begins at this record, PARTITION/INDEX; otherwise now.
+        /// Begins at this record, PARTITION/INDEX, or at `start`; otherwise now, or at the start of a stopped
+        /// directory, which is read to its end.
         #[arg(long)]
         from: Option<String>,
         /// Only events of this name, like MessagePlaced; may be given several times.
@@ -214,7 +215,7 @@ struct ReplayArgs {
 
 #[derive(Subcommand)]
 enum Threads {
-    /// One line for each message, with where it belongs.
+    /// One line for each message, with where it belongs; TSV unless JSON is asked for.
     Export(Source),
     /// All threads.
     List(Source),
@@ -314,10 +315,29 @@ fn main() -> ExitCode {
     match run(&cli) {
         Ok(Ended::Well) => ExitCode::SUCCESS,
         Ok(Ended::FoundWrong) => ExitCode::from(3),
+        // Whoever read our output has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             table::say(&format!("rejoinder: {error:#}"));
-            ExitCode::from(if error.is::<remote::Unreachable>() { 4 } else { 1 })
+            ExitCode::from(exit_code(&error))
         }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// 4: nobody answers; 3: a log that is damaged; 1: anything else.
+fn exit_code(error: &anyhow::Error) -> u8 {
+    let damaged = matches!(
+        error.downcast_ref::<rejoinder_event_log_embedded::OpenError>(),
+        Some(rejoinder_event_log_embedded::OpenError::Damaged { .. })
+    );
+    match (error.is::<remote::Unreachable>(), damaged) {
+        (true, _) => 4,
+        (_, true) => 3,
+        (false, false) => 1,
     }
 }
 
@@ -368,7 +388,9 @@ async fn command(cli: &Cli) -> anyhow::Result<Ended> {
             policy::apply(&remote(remotely).await?, dir, etag.clone().unwrap_or_default(), *validate_only).await
         }
         Command::Events(Events::Tail { from, types, until_end, source }) => {
-            events::tail(&reading(source).await?, from.clone(), types.clone(), *until_end, cli.output).await
+            let stopped = source.data_dir.is_some();
+            let from = from.clone().or_else(|| stopped.then(|| "start".to_owned()));
+            events::tail(&reading(source).await?, from, types.clone(), *until_end || stopped, cli.output).await
         }
         Command::Doctor(at) => doctor::run(&remote(at).await?, cli.output).await,
         Command::Clock(ClockCommand::Accept(at)) => doctor::accept_clock(&remote(at).await?).await,
@@ -385,7 +407,7 @@ async fn command(cli: &Cli) -> anyhow::Result<Ended> {
             };
             replay::run(&args.files, &args.data_dir, &options)
         }
-        Command::Threads(Threads::Export(source)) => export::run(&reading(source).await?).await,
+        Command::Threads(Threads::Export(source)) => export::run(&reading(source).await?, cli.output).await,
         Command::Threads(Threads::List(source)) => query::threads(&reading(source).await?, cli.output).await,
         Command::Threads(Threads::Show { thread, source }) => {
             query::thread(&reading(source).await?, thread, cli.output).await

@@ -59,6 +59,9 @@ pub(crate) fn run(paths: &[PathBuf], dir: &Path, options: &Options) -> anyhow::R
     if used {
         bail!("{} is not empty: a replay needs a directory of its own", dir.display());
     }
+    if options.workspace != "default" && options.policy.is_none() {
+        bail!("workspace {:?} exists once it has a policy: name one with --policy", options.workspace);
+    }
     let new_policy = options.policy.as_deref().map(policy::read).transpose()?;
     let mut skipped = 0_u64;
     let mut interactions = Vec::new();

@@ -165,6 +165,7 @@ impl Server {
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         // Whoever listens ends; there may be nobody left.
         let _ = self.stop.send(true);
+        self.inside.news.end();
         for edge in self.edges {
             edge.abort_after(LAST_CALLS).await;
         }

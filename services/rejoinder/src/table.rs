@@ -29,16 +29,21 @@ pub(crate) struct Rows {
     columns: Vec<&'static str>,
     output: Output,
     widths: Vec<usize>,
+    /// Is the header written? Not before there is something to show: an error may come first.
+    headed: bool,
 }
 
 impl Rows {
     pub(crate) fn new(output: Output, columns: &[&'static str], widths: &[usize]) -> io::Result<Self> {
-        let mut rows =
-            Self { out: BufWriter::new(io::stdout()), columns: columns.to_vec(), output, widths: widths.to_vec() };
-        if output != Output::Json {
-            rows.line(&columns.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let (columns, widths) = (columns.to_vec(), widths.to_vec());
+        Ok(Self { out: BufWriter::new(io::stdout()), columns, output, widths, headed: output == Output::Json })
+    }
+
+    fn head(&mut self) -> io::Result<()> {
+        if std::mem::replace(&mut self.headed, true) {
+            return Ok(());
         }
-        Ok(rows)
+        self.line(&self.columns.iter().map(ToString::to_string).collect::<Vec<_>>())
     }
 
     pub(crate) fn row(&mut self, fields: &[String]) -> io::Result<()> {
@@ -52,6 +57,7 @@ impl Rows {
             serde_json::to_writer(&mut self.out, &object)?;
             return self.out.write_all(b"\n");
         }
+        self.head()?;
         self.line(fields)
     }
 
@@ -60,7 +66,8 @@ impl Rows {
             let last = n + 1 == fields.len();
             match self.output {
                 Output::Table => {
-                    let field = field.replace(['\n', '\r', '\t'], " ");
+                    // What customers write must not steer somebody's terminal.
+                    let field = field.replace(|c: char| c.is_control() || is_bidi(c), " ");
                     let width = if last { 0 } else { self.widths.get(n).copied().unwrap_or(10) };
                     write!(self.out, "{field:<width$}{}", if last { "" } else { "  " })?;
                 }
@@ -72,12 +79,19 @@ impl Rows {
 
     /// Lets people see what was written so far.
     pub(crate) fn show(&mut self) -> io::Result<()> {
+        self.head()?;
         self.out.flush()
     }
 
     pub(crate) fn end(mut self) -> io::Result<()> {
+        self.head()?;
         self.out.flush()
     }
+}
+
+/// Turns the direction of what follows.
+fn is_bidi(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn escape(field: &str) -> String {
@@ -87,4 +101,15 @@ fn escape(field: &str) -> String {
 /// RFC 3339 in UTC with milliseconds.
 pub(crate) fn time(at: Millis) -> String {
     Timestamp::from_millisecond(at).map_or_else(|_| String::new(), |at| format!("{at:.3}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_programs_read_keeps_its_columns() {
+        assert_eq!(escape("a\tb\nc\\d\r"), "a\\tb\\nc\\\\d\\r");
+        assert!(is_bidi('\u{202e}') && !is_bidi('ä'));
+    }
 }

@@ -100,13 +100,18 @@ pub(super) async fn run(
     let call = IngestServiceClient::new(channel).publish(ReceiverStream::new(requests)).await;
     let (due_to, due) = mpsc::unbounded_channel();
     let reading = tokio::spawn(read(call?.into_inner(), due, answers));
-    let per_slice = (per_second / 100).max(1);
     let start = now();
+    let mut sent = 0_u64;
     let mut next = start;
     while next - start < length {
         next += SLICE;
         tokio::time::sleep_until(next.into()).await;
-        let interactions = (0..per_slice).map(|_| world.next(clock.wall_ms())).collect();
+        let due = (next - start).as_millis() as u64 * u64::from(per_second) / 1_000;
+        let interactions: Vec<_> = (sent..due).map(|_| world.next(clock.wall_ms())).collect();
+        sent = due;
+        if interactions.is_empty() {
+            continue;
+        }
         // Measured from when the slice was due, so that a stall counts for all that waited.
         due_to.send(next).context("the answers have ended")?;
         out.send(PublishRequest { interactions }).await.context("the stream has ended")?;
