@@ -281,6 +281,65 @@ async fn all_messages_are_listed_also_those_in_no_thread_by_a_server_and_by_a_st
     assert!(by_server[0].lines().count() == 4 && by_server[2].contains("Nice") && by_server[3].contains("Name of ann"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_that_cannot_be_right_are_refused_and_the_lane_goes_on() {
+    let mut world = World::new().await;
+    let as_of = world.publish(vec![said("1", "ann", 0, "one"), said("2", "bob", 1, "two")]).await;
+    let threads = world.listed(&as_of).await;
+    let (ann, bob) = (threads[0].clone(), threads[1].clone());
+    let reopen = ReopenThreadRequest {
+        thread_id: ann.thread_id.clone(),
+        reason: "x".repeat(600 << 10),
+        ..ReopenThreadRequest::default()
+    };
+    let status = world.threads.reopen_thread(reopen).await.unwrap_err();
+    assert!(status.code() == Code::InvalidArgument && status.message().contains("reason"), "{status:?}");
+
+    // One request id, two commands.
+    let note = AddNoteRequest {
+        thread_id: ann.thread_id.clone(),
+        request_id: "r".into(),
+        author: "eve".into(),
+        text: "VIP".into(),
+        ..Default::default()
+    };
+    world.threads.add_note(note.clone()).await.unwrap();
+    world.threads.add_note(note).await.unwrap();
+    let resolve = ResolveThreadRequest {
+        thread_id: bob.thread_id.clone(),
+        request_id: "r".into(),
+        disposition: Disposition::Answered as i32,
+        ..ResolveThreadRequest::default()
+    };
+    let status = world.threads.resolve_thread(resolve).await.unwrap_err();
+    assert!(status.code() == Code::InvalidArgument && status.message().contains("request_id"), "{status:?}");
+
+    // Persons have etags too.
+    let link = LinkHandleRequest {
+        person_id: ann.person_id.clone(),
+        etag: "999".into(),
+        channel: "x".into(),
+        author_id: "bob".into(),
+        ..LinkHandleRequest::default()
+    };
+    assert_eq!(world.persons.link_handle(link).await.unwrap_err().code(), Code::Aborted);
+
+    // A merge is undone by the ids that it was made with.
+    let (thread_id, from_thread_id) = (bob.thread_id.clone(), ann.thread_id.clone());
+    let merge = MergeThreadsRequest { thread_id, from_thread_id, ..MergeThreadsRequest::default() };
+    let merged = world.threads.merge_threads(merge).await.unwrap().into_inner().thread.unwrap();
+    assert_eq!(merged.thread_id, ann.thread_id, "the earlier stays");
+    let (thread_id, from_thread_id) = (bob.thread_id.clone(), ann.thread_id.clone());
+    let unmerge = UnmergeThreadsRequest { thread_id, from_thread_id, ..UnmergeThreadsRequest::default() };
+    world.threads.unmerge_threads(unmerge).await.unwrap();
+    assert_eq!(world.get(&bob.thread_id).await.thread_id, bob.thread_id);
+
+    let mut watch = Request::new(WatchThreadsRequest::default());
+    watch.metadata_mut().insert("rejoinder-workspace", "nobody".parse().unwrap());
+    assert_eq!(world.threads.watch_threads(watch).await.unwrap_err().code(), Code::NotFound);
+    world.end();
+}
+
 #[test]
 fn what_operators_look_at_can_be_moved_to_an_address_of_its_own() {
     let dir = tempfile::tempdir().unwrap();

@@ -9,6 +9,8 @@ use crate::{email, jsonl, reddit, twcs, x_api};
 
 /// The longest id that is taken.
 const MAX_ID_BYTES: usize = 512;
+/// The most messages that an interaction may name as answered.
+const MAX_PARENTS: usize = 1_000;
 /// The longest text that is taken.
 const MAX_TEXT_BYTES: usize = 64 << 10;
 
@@ -137,6 +139,9 @@ fn check(record: &Record) -> Result<(), Malformed> {
     ];
     if let Some((field, _)) = required.iter().find(|(_, id)| id.is_empty()) {
         return wrong(format!("{field} is missing"));
+    }
+    if interaction.parents.len() > MAX_PARENTS {
+        return wrong(format!("it answers {} messages, {MAX_PARENTS} are allowed", interaction.parents.len()));
     }
     let mut ids = required.to_vec();
     ids.extend(interaction.parents.iter().map(|id| ("reply_to", id)));

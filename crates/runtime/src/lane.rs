@@ -26,6 +26,8 @@ use crate::recover;
 const READ_BYTES: usize = 1 << 20;
 /// A frame is closed once it has so many bytes of events.
 const FRAME_TARGET_BYTES: usize = 192 << 10;
+/// The most that one decision may write: it fits into every frame that is not closed yet.
+const MAX_DECISION_BYTES: usize = record::MAX_FRAME_BYTES - FRAME_TARGET_BYTES;
 /// How many timers are looked up at a time.
 const TIMER_PAGE: usize = 256;
 /// Decisions that follow one input at once; what is left takes turns with other inputs.
@@ -106,6 +108,17 @@ pub enum Failure {
     /// A core broke a rule.
     #[error("a defect: {0}")]
     Defect(String),
+}
+
+/// A decision that no frame can hold: nothing of it was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a decision of {0} bytes is larger than the {MAX_DECISION_BYTES} that a frame has room for")]
+struct TooLarge(usize);
+
+impl From<TooLarge> for Failure {
+    fn from(error: TooLarge) -> Self {
+        Self::Defect(error.to_string())
+    }
 }
 
 /// What a step did.
@@ -683,14 +696,17 @@ impl<S: State> Lane<S> {
     }
 
     /// Takes the events of one decision into the frame and into the state.
-    fn take(&mut self, frame: &mut Frame<S>, events: Vec<Event>) -> Result<(), Failure> {
-        for event in events {
-            let own_seq = frame.first_own_seq + u64::from(frame.builder.count());
-            frame.builder.push(&event);
-            self.state.apply(Own { partition: self.partition, own_seq }, &event);
+    fn take(&mut self, frame: &mut Frame<S>, events: Vec<Event>) -> Result<(), TooLarge> {
+        let (count, bytes) = (frame.builder.count(), frame.builder.bytes());
+        events.iter().for_each(|event| frame.builder.push(event));
+        let decided = frame.builder.bytes() - bytes;
+        if decided > MAX_DECISION_BYTES {
+            frame.builder.cut_back(count, bytes);
+            return Err(TooLarge(decided));
         }
-        if frame.builder.bytes() > record::MAX_FRAME_BYTES {
-            return Err(Failure::Defect("a decision is larger than a frame".into()));
+        for (number, event) in (0_u32..).zip(&events) {
+            let own_seq = frame.first_own_seq + u64::from(count + number);
+            self.state.apply(Own { partition: self.partition, own_seq }, event);
         }
         Ok(())
     }
@@ -786,7 +802,10 @@ impl<S: State> Lane<S> {
             let context = self.context(frame);
             let state = &self.state;
             let decision = catch_unwind(AssertUnwindSafe(|| state.consider(&context, source, &input, &mut decided)));
-            if let Err(failure) = decision.unwrap_or_else(|panic| Err(CoreFailure(panic_text(&*panic)))) {
+            let decision = decision.unwrap_or_else(|panic| Err(CoreFailure(panic_text(&*panic))));
+            let taken = decision
+                .and_then(|()| self.take(frame, decided).map_err(|too_large| CoreFailure(too_large.to_string())));
+            if let Err(failure) = taken {
                 tracing::error!(position = %at, event = number, %failure, "an input is set aside");
                 let quarantined = Quarantined {
                     source_index: index,
@@ -795,9 +814,8 @@ impl<S: State> Lane<S> {
                     source_own_seq: own_seq,
                     at: context.now,
                 };
-                decided = vec![event(&input.workspace, Body::Quarantined(quarantined))];
+                self.take(frame, vec![event(&input.workspace, Body::Quarantined(quarantined))])?;
             }
-            self.take(frame, decided)?;
             self.follow_up(frame, FOLLOW_UPS)?;
         }
         if done {
@@ -834,7 +852,11 @@ impl<S: State> Lane<S> {
                 job.lost();
                 continue;
             }
-            self.take(frame, events)?;
+            if let Err(too_large) = self.take(frame, events) {
+                tracing::error!(%too_large, "a command was not taken");
+                job.lost();
+                continue;
+            }
             self.follow_up(frame, FOLLOW_UPS)?;
             if part + 1 < job.parts() {
                 self.job = Some((job, part + 1));

@@ -103,6 +103,12 @@ impl State for Follower {
         out: &mut Vec<Event>,
     ) -> Result<(), CoreFailure> {
         if let Some(Body::ReachUpdated(_)) = &input.body {
+            if input.workspace == "large" {
+                // More than any frame has room for.
+                let note = NoteAdded { author: "x".repeat(600 << 10), ..NoteAdded::default() };
+                out.push(event(&input.workspace, Body::NoteAdded(note)));
+                return Ok(());
+            }
             if input.workspace == "poison" {
                 return Err(CoreFailure("it cannot be read".into()));
             }
@@ -419,6 +425,28 @@ fn poison_is_set_aside_and_the_rest_goes_on() {
         })
         .collect();
     assert_eq!(reasons, ["it cannot be read"]);
+}
+
+#[test]
+fn a_decision_that_no_frame_can_hold_is_not_taken_and_the_lane_goes_on() {
+    let world = World::new(MemoryLog::new(1));
+    let (mut adder, mut follower) = (world.adder(), world.follower());
+    let lost = world.lost.clone();
+    let decision = |_: &Adder, _: &Context, out: &mut Vec<Event>| {
+        let note = NoteAdded { author: "x".repeat(600 << 10), ..NoteAdded::default() };
+        out.push(event("w", Body::NoteAdded(note)));
+    };
+    let job = Decide::new("w".into(), decision, move |answer: Option<((), Position)>| {
+        assert!(answer.is_none());
+        lost.fetch_add(10, Ordering::SeqCst);
+    });
+    assert!(world.jobs.push(Box::new(job)).is_ok());
+    world.add("large", 1);
+    world.add("w", 1);
+    settle(vec![&mut adder, &mut follower]);
+    assert_eq!((world.lost.load(Ordering::SeqCst), world.done(), sum(&adder)), (10, 2, 2));
+    assert_eq!(follower.state().seen.page(&0, 9).len(), 1, "the large one is set aside");
+    assert_eq!((adder.status().phase, follower.status().phase), (Phase::Live, Phase::Live));
 }
 
 #[test]

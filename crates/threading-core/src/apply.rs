@@ -20,8 +20,10 @@ mod regroup;
 const REQUEST_DAYS: u64 = 1;
 
 pub(crate) fn apply(state: &mut Threading, own: Own, event: &Event) {
-    if let (Some(key), Some(body)) = (MessageKey::from_wire(&event.request), &event.body) {
-        remember(state, key, event.decided_at, body);
+    if let (Some((key, content)), Some(body)) = (event.request.split_at_checked(16), &event.body)
+        && let (Some(key), Some(content)) = (MessageKey::from_wire(key), MessageKey::from_wire(content))
+    {
+        remember(state, key, content, event.decided_at, body);
     }
     let workspace = event.workspace.as_str();
     match &event.body {
@@ -533,7 +535,7 @@ fn adopt(state: &mut Threading, workspace: &str, policy: &PolicyAdopted) {
 }
 
 /// Remembers a request for a day at least, and forgets those of the days before.
-fn remember(state: &mut Threading, key: MessageKey, decided_at: i64, body: &Body) {
+fn remember(state: &mut Threading, key: MessageKey, content: MessageKey, decided_at: i64, body: &Body) {
     let day = u64::try_from(decided_at / DAY_MS).unwrap_or_default();
     if state.requests.get(&(day, key)).is_some() {
         return;
@@ -557,5 +559,5 @@ fn remember(state: &mut Threading, key: MessageKey, decided_at: i64, body: &Body
         Body::HandleUnlinked(unlinked) => unlinked.new_person,
         _ => 0,
     };
-    state.requests.put((day, key), Request { subject });
+    state.requests.put((day, key), Request { subject, content });
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use prost::Message;
 use rejoinder_machine::{Context, event};
 use rejoinder_model::{DAY_MS, HandleKey, InteractionId, MessageKey, Millis, PersonId, ThreadId};
 use rejoinder_wire::event::{
@@ -13,9 +14,11 @@ use rejoinder_wire::event::{
 
 use crate::life::{about, is_open};
 use crate::link::{Linker, link_persons, parts};
-use crate::record::{Link, Person, Thread};
+use crate::record::{Link, Person, Request, Thread};
 use crate::state::Threading;
 
+/// The most that a command may write; a frame has room for more.
+const MAX_COMMAND_BYTES: usize = 300 << 10;
 /// The most attributes a thread may have.
 const MAX_ATTRIBUTES: usize = 64;
 
@@ -66,8 +69,8 @@ pub enum Refusal {
     #[error("{kind} {id} does not exist in this workspace")]
     NotFound { kind: &'static str, id: String },
     /// It has changed since the caller looked.
-    #[error("thread {thread} has changed: its etag is {current} now; read it again and repeat the command")]
-    Stale { thread: ThreadId, current: u64 },
+    #[error("{kind} {id} has changed: its etag is {current} now; read it again and repeat the command")]
+    Stale { kind: &'static str, id: String, current: u64 },
     /// It cannot be done in the state that things are in.
     #[error("{0}")]
     Precondition(String),
@@ -101,29 +104,41 @@ pub fn decide(
 ) -> Result<Done, Refusal> {
     let start = out.len();
     let key = (!asked.request_id.is_empty()).then(|| MessageKey::new(workspace, "request", None, asked.request_id));
-    if let Some(subject) = key.and_then(|key| remembered(state, context.now, key)) {
+    // A repeat must be the same command, whatever the etag was then.
+    let content = MessageKey::new(workspace, "command", None, &format!("{command:?}"));
+    if let Some(known) = key.and_then(|key| remembered(state, context.now, key)) {
+        if known.content != content {
+            let what = "it was used for another command before: take a new one".to_owned();
+            return Err(Refusal::Invalid { field: "request_id", what });
+        }
         return Ok(match command {
             Command::MergePersons { .. }
             | Command::UnmergePersons { .. }
             | Command::LinkHandle { .. }
-            | Command::UnlinkHandle { .. } => Done::Person(PersonId(subject)),
-            _ => Done::Thread(ThreadId(subject)),
+            | Command::UnlinkHandle { .. } => Done::Person(PersonId(known.subject)),
+            _ => Done::Thread(ThreadId(known.subject)),
         });
     }
     let judge = Judge { state, context, workspace, asked };
     let done = judge.decide(command, out)?;
+    let bytes: usize = out[start..].iter().map(Message::encoded_len).sum();
+    if bytes > MAX_COMMAND_BYTES {
+        let what = format!("it would change too much at once, {} things: do it in smaller parts", out.len() - start);
+        out.truncate(start);
+        return Err(Refusal::Precondition(what));
+    }
     for event in &mut out[start..] {
         event.decided_at = context.now;
     }
     if let (Some(key), Some(first)) = (key, out.get_mut(start)) {
-        first.request = key.to_wire();
+        first.request = [key.to_wire(), content.to_wire()].concat();
     }
     Ok(done)
 }
 
-fn remembered(state: &Threading, now: Millis, key: MessageKey) -> Option<u64> {
+fn remembered(state: &Threading, now: Millis, key: MessageKey) -> Option<Request> {
     let today = u64::try_from(now / DAY_MS).unwrap_or_default();
-    [today, today.saturating_sub(1)].into_iter().find_map(|day| state.requests.get(&(day, key))).map(|r| r.subject)
+    [today, today.saturating_sub(1)].into_iter().find_map(|day| state.requests.get(&(day, key))).map(|r| *r)
 }
 
 struct Judge<'a> {
@@ -195,7 +210,9 @@ impl Judge<'_> {
             Command::RecordOutcome { thread, confirmed } => self.record_outcome(*thread, *confirmed, out),
             Command::SetAttributes { thread, set, removed } => {
                 let (id, thread) = self.thread(*thread)?;
-                if thread.attributes.len() + set.len() > MAX_ATTRIBUTES {
+                let new = set.keys().filter(|name| !thread.attributes.contains_key(*name)).count();
+                let gone = removed.iter().filter(|name| thread.attributes.contains_key(*name)).count();
+                if (thread.attributes.len() + new).saturating_sub(gone) > MAX_ATTRIBUTES {
                     let what = format!("a thread has {MAX_ATTRIBUTES} attributes at most");
                     return Err(Refusal::Invalid { field: "set", what });
                 }
@@ -219,7 +236,8 @@ impl Judge<'_> {
     fn thread(&self, id: ThreadId) -> Found<Thread, ThreadId> {
         let (found, thread) = self.any_thread(id)?;
         if self.asked.etag != 0 && self.asked.etag != thread.version {
-            return Err(Refusal::Stale { thread: found, current: thread.version });
+            let id = found.to_string();
+            return Err(Refusal::Stale { kind: "thread", id, current: thread.version });
         }
         Ok((found, thread))
     }
@@ -229,7 +247,17 @@ impl Judge<'_> {
         found.ok_or_else(|| Refusal::NotFound { kind: "thread", id: id.to_string() })
     }
 
+    /// The person that an id leads to today, if it is this workspace's and as the caller saw it.
     fn person(&self, id: PersonId) -> Found<Person, PersonId> {
+        let (found, person) = self.any_person(id)?;
+        if self.asked.etag != 0 && self.asked.etag != person.version {
+            let id = found.to_string();
+            return Err(Refusal::Stale { kind: "person", id, current: person.version });
+        }
+        Ok((found, person))
+    }
+
+    fn any_person(&self, id: PersonId) -> Found<Person, PersonId> {
         let found = self.state.person_in(self.workspace, id);
         found.ok_or_else(|| Refusal::NotFound { kind: "person", id: id.to_string() })
     }
@@ -262,15 +290,18 @@ impl Judge<'_> {
     }
 
     fn unmerge_threads(&self, id: ThreadId, from: ThreadId, out: &mut Vec<Event>) -> Result<Done, Refusal> {
+        let asked = id;
         let (id, thread) = self.thread(id)?;
-        let by_command = |link: &&Link| link.cause() == threads_merged::Cause::Command && link.merge == from.0;
+        // The earlier one stayed, whichever the merge named first: so may this.
+        let merge = if from == id { asked } else { from };
+        let by_command = |link: &&Link| link.cause() == threads_merged::Cause::Command && link.merge == merge.0;
         let (removed, kept): (Vec<Link>, Vec<Link>) = thread.links.iter().partition(|link| by_command(link));
         if removed.is_empty() {
-            let what = format!("thread {from} was not merged into {id} by a command: only such merges can be undone");
+            let what = format!("thread {merge} was not merged into {id} by a command: only such merges can be undone");
             return Err(Refusal::Precondition(what));
         }
-        self.push(Body::ThreadsUnmerged(self.unmerged(id, &thread, from.0, &removed, &kept)), out);
-        Ok(Done::Thread(from))
+        self.push(Body::ThreadsUnmerged(self.unmerged(id, &thread, merge.0, &removed, &kept)), out);
+        Ok(Done::Thread(merge))
     }
 
     fn unmerged(&self, id: ThreadId, thread: &Thread, merge: u64, removed: &[Link], kept: &[Link]) -> ThreadsUnmerged {
@@ -350,7 +381,7 @@ impl Judge<'_> {
 
     fn merge_persons(&self, into: PersonId, from: PersonId, out: &mut Vec<Event>) -> Result<Done, Refusal> {
         let (a, first) = self.person(into)?;
-        let (b, second) = self.person(from)?;
+        let (b, second) = self.any_person(from)?;
         if a == b {
             return Err(Refusal::Precondition(format!("persons {into} and {from} are one already")));
         }

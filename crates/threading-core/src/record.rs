@@ -371,6 +371,8 @@ impl Thread {
 pub struct Request {
     /// The thread or person it was about.
     pub subject: u64,
+    /// What it asked for: another command under the same id is refused.
+    pub content: MessageKey,
 }
 
 /// An input whose decision failed.

@@ -3,10 +3,11 @@
 use rejoinder_integration_tests::golden;
 
 /// What is bounded, the unit, and the constant that bounds it.
-const LIMITS: [(&str, &str, &str, &str); 23] = [
+const LIMITS: [(&str, &str, &str, &str); 24] = [
     ("Text of an interaction", "bytes", "services/ingest/src/limits.rs", "MAX_TEXT_BYTES"),
     ("An interaction as a whole", "bytes", "services/ingest/src/limits.rs", "MAX_INTERACTION_BYTES"),
     ("Each id in an interaction", "bytes", "services/ingest/src/limits.rs", "MAX_ID_BYTES"),
+    ("Messages that an interaction may name as answered", "", "services/ingest/src/limits.rs", "MAX_REPLY_TO"),
     ("Attachments of an interaction", "", "services/ingest/src/limits.rs", "MAX_ATTACHMENTS"),
     ("Interactions of a batch", "", "services/ingest/src/limits.rs", "MAX_BATCH"),
     (

@@ -12,6 +12,8 @@ pub(crate) const MAX_ID_BYTES: usize = 512;
 pub(crate) const MAX_TEXT_BYTES: usize = 64 << 10;
 /// The largest interaction.
 pub(crate) const MAX_INTERACTION_BYTES: usize = 256 << 10;
+/// The most messages that an interaction may name as answered.
+pub(crate) const MAX_REPLY_TO: usize = 1_000;
 /// The most attachments of an interaction.
 pub(crate) const MAX_ATTACHMENTS: usize = 100;
 /// The most interactions of a batch.
@@ -66,6 +68,10 @@ pub fn interaction(from: api::Interaction) -> Result<Interaction, Refusal> {
     if from.text.len() > MAX_TEXT_BYTES {
         let what = format!("it has {} bytes, {MAX_TEXT_BYTES} are allowed", from.text.len());
         return Err(refusal("TEXT_TOO_LONG", "text", what));
+    }
+    if from.reply_to.len() > MAX_REPLY_TO {
+        let what = format!("there are {}, {MAX_REPLY_TO} are allowed", from.reply_to.len());
+        return Err(refusal("TOO_MANY_REFERENCES", "reply_to", what));
     }
     if from.attachments.len() > MAX_ATTACHMENTS {
         let what = format!("there are {}, {MAX_ATTACHMENTS} are allowed", from.attachments.len());
@@ -213,7 +219,8 @@ mod tests {
             (refused.reason, refused.field)
         };
         type Change = fn(&mut api::Interaction);
-        let table: [(Change, &str, &str); 10] = [
+        let table: [(Change, &str, &str); 11] = [
+            (|i| i.reply_to = vec!["1".into(); 1_001], "TOO_MANY_REFERENCES", "reply_to"),
             (|i| i.channel.clear(), "FIELD_MISSING", "channel"),
             (|i| i.external_id.clear(), "FIELD_MISSING", "external_id"),
             (|i| i.external_id = "x".repeat(513), "ID_TOO_LONG", "external_id"),

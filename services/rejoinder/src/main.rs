@@ -30,6 +30,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use rejoinder_channels::Format;
+use rejoinder_event_log_embedded::OpenError;
 
 use crate::config::{Config, Flags};
 use crate::remote::Remote;
@@ -319,7 +320,7 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             table::say(&format!("rejoinder: {error:#}"));
-            ExitCode::from(exit_code(&error))
+            ExitCode::from(if error.is::<remote::Unreachable>() { 4 } else { 1 })
         }
     }
 }
@@ -328,16 +329,15 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-/// 4: nobody answers; 3: a log that is damaged; 1: anything else.
-fn exit_code(error: &anyhow::Error) -> u8 {
-    let damaged = matches!(
-        error.downcast_ref::<rejoinder_event_log_embedded::OpenError>(),
-        Some(rejoinder_event_log_embedded::OpenError::Damaged { .. })
-    );
-    match (error.is::<remote::Unreachable>(), damaged) {
-        (true, _) => 4,
-        (_, true) => 3,
-        (false, false) => 1,
+/// A check that finds the log too damaged to be opened has found something, and has not failed.
+fn checked(ended: anyhow::Result<Ended>) -> anyhow::Result<Ended> {
+    let damage = ended.as_ref().err().and_then(|error| error.downcast_ref::<OpenError>());
+    match damage {
+        Some(OpenError::Damaged { .. }) => {
+            table::say(&format!("rejoinder: {}", ended.err().map(|error| format!("{error:#}")).unwrap_or_default()));
+            Ok(Ended::FoundWrong)
+        }
+        _ => ended,
     }
 }
 
@@ -421,7 +421,7 @@ async fn command(cli: &Cli) -> anyhow::Result<Ended> {
         Command::Quarantine(Quarantine::List(source)) => query::quarantine(&reading(source).await?, cli.output).await,
         Command::Quarantine(Quarantine::Retry { id, remotely }) => query::retry(&remote(remotely).await?, id).await,
         Command::Quarantine(Quarantine::Skip { id, remotely }) => query::skip(&remote(remotely).await?, id).await,
-        Command::Log(LogCommand::Verify(at)) => log_commands::verify(&at.data_dir),
-        Command::Log(LogCommand::Rebuild { data, .. }) => log_commands::rebuild(&data.data_dir),
+        Command::Log(LogCommand::Verify(at)) => checked(log_commands::verify(&at.data_dir)),
+        Command::Log(LogCommand::Rebuild { data, .. }) => checked(log_commands::rebuild(&data.data_dir)),
     }
 }

@@ -10,7 +10,7 @@ use rejoinder_threading_core::record::{Person, Place, Thread, What};
 use rejoinder_threading_core::{Command, Done, Threading};
 use tonic::{Request, Response, Status};
 
-use crate::thread_service::{Call, command};
+use crate::thread_service::{Call, command, short};
 use crate::view::Located;
 use crate::{content, refusal, view};
 
@@ -221,7 +221,8 @@ impl PersonService for Persons {
         let (metadata, _, request) = request.into_parts();
         let call = Call::new(&metadata, request.request_id, &request.etag)?;
         let person = refusal::id("person_id", &request.person_id)?;
-        self.decide(call, Command::LinkHandle { person, channel: request.channel, id: request.author_id }).await
+        let (channel, id) = (short("channel", request.channel)?, short("author_id", request.author_id)?);
+        self.decide(call, Command::LinkHandle { person, channel, id }).await
     }
 
     async fn unlink_handle(
@@ -231,6 +232,7 @@ impl PersonService for Persons {
         let (metadata, _, request) = request.into_parts();
         let call = Call::new(&metadata, request.request_id, &request.etag)?;
         let person = refusal::id("person_id", &request.person_id)?;
-        self.decide(call, Command::UnlinkHandle { person, channel: request.channel, id: request.author_id }).await
+        let (channel, id) = (short("channel", request.channel)?, short("author_id", request.author_id)?);
+        self.decide(call, Command::UnlinkHandle { person, channel, id }).await
     }
 }

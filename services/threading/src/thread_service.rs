@@ -15,6 +15,10 @@ use tonic::{Request, Response, Status};
 
 use crate::{acceptance, content, refusal, view, watch};
 
+/// The longest reason or name in a command.
+const MAX_SHORT_BYTES: usize = 512;
+/// The most attributes that one command takes away.
+const MAX_REMOVED: usize = 64;
 /// The longest note.
 const MAX_NOTE_BYTES: usize = 64 << 10;
 /// Entries looked at for one page of threads: others' threads may lie between.
@@ -95,6 +99,24 @@ impl Threads {
     }
 }
 
+/// A short text of a command.
+pub(crate) fn short(field: &str, text: String) -> Result<String, Status> {
+    if text.len() > MAX_SHORT_BYTES {
+        let what = format!("it has {} bytes, {MAX_SHORT_BYTES} are allowed", text.len());
+        return Err(refuse::invalid("TEXT_TOO_LONG", field, what));
+    }
+    Ok(text)
+}
+
+/// A time that a hold may end at.
+fn believable(until: &prost_types::Timestamp) -> Result<i64, Status> {
+    let year_10_000 = 253_402_300_800;
+    if !(0..1_000_000_000).contains(&until.nanos) || !(0..year_10_000).contains(&until.seconds) {
+        return Err(refuse::invalid("TIME_INVALID", "until", "it is no time between 1970 and 9999"));
+    }
+    Ok(millis(until))
+}
+
 fn disposition(value: i32) -> Result<Disposition, Status> {
     let wrong = |what: &str| refuse::invalid("DISPOSITION_INVALID", "disposition", what);
     match Disposition::try_from(value) {
@@ -156,6 +178,12 @@ impl ThreadService for Threads {
         };
         let (found, as_of) = self.lanes.ask(&name, &request.wait_for, question).await?;
         let (threads, next, counts, message_count) = found.ok_or_else(|| refuse::not_found("workspace", &name))?;
+        let (mut threads, mut next): (Vec<api::Thread>, Option<u64>) = (threads, next);
+        let fit = fitting(&threads);
+        if fit < threads.len() {
+            next = threads.get(fit).and_then(|first| first.thread_id.parse::<ThreadId>().ok()).map(|id| id.0);
+            threads.truncate(fit);
+        }
         let count = |(state, threads): (i32, u64)| api::list_threads_response::StateCount { state, threads };
         Ok(Response::new(api::ListThreadsResponse {
             threads,
@@ -203,6 +231,11 @@ impl ThreadService for Threads {
         let name = workspace(request.metadata())?;
         let request = request.into_inner();
         let only = if request.thread_id.is_empty() {
+            let of = name.clone();
+            let (known, _) = self.lanes.ask(&name, "", move |state: &Threading| state.has_workspace(&of)).await?;
+            if !known {
+                return Err(refuse::not_found("workspace", &name));
+            }
             Vec::new()
         } else {
             // Events name the thread as it was when they happened.
@@ -223,7 +256,7 @@ impl ThreadService for Threads {
         let call = Call::new(&metadata, request.request_id, &request.etag)?;
         let thread = refusal::id("thread_id", &request.thread_id)?;
         let disposition = disposition(request.disposition)?;
-        let (unconfirmed, reason) = (request.unconfirmed, request.reason);
+        let (unconfirmed, reason) = (request.unconfirmed, short("reason", request.reason)?);
         self.decide(call, Command::Resolve { thread, disposition, unconfirmed, reason }).await
     }
 
@@ -231,8 +264,9 @@ impl ThreadService for Threads {
         let (metadata, _, request) = request.into_parts();
         let call = Call::new(&metadata, request.request_id, &request.etag)?;
         let thread = refusal::id("thread_id", &request.thread_id)?;
-        let until = request.until.as_ref().map(millis);
-        self.decide(call, Command::Hold { thread, reason: request.reason, until }).await
+        let until = request.until.as_ref().map(believable).transpose()?;
+        let reason = short("reason", request.reason)?;
+        self.decide(call, Command::Hold { thread, reason, until }).await
     }
 
     async fn reopen_thread(
@@ -242,7 +276,8 @@ impl ThreadService for Threads {
         let (metadata, _, request) = request.into_parts();
         let call = Call::new(&metadata, request.request_id, &request.etag)?;
         let thread = refusal::id("thread_id", &request.thread_id)?;
-        self.decide(call, Command::Reopen { thread, reason: request.reason }).await
+        let reason = short("reason", request.reason)?;
+        self.decide(call, Command::Reopen { thread, reason }).await
     }
 
     async fn merge_threads(
@@ -288,7 +323,8 @@ impl ThreadService for Threads {
             let what = format!("it has {} bytes, {MAX_NOTE_BYTES} are allowed", request.text.len());
             return Err(refuse::invalid("TEXT_TOO_LONG", "text", what));
         }
-        self.decide(call, Command::AddNote { thread, author: request.author, text: request.text }).await
+        let author = short("author", request.author)?;
+        self.decide(call, Command::AddNote { thread, author, text: request.text }).await
     }
 
     async fn record_outcome(
@@ -309,7 +345,10 @@ impl ThreadService for Threads {
         let call = Call::new(&metadata, request.request_id, &request.etag)?;
         let thread = refusal::id("thread_id", &request.thread_id)?;
         let long = |text: &String| text.is_empty() || text.len() > 512;
-        if request.set.iter().any(|(name, value)| long(name) || value.len() > 4_096) {
+        if request.set.iter().any(|(name, value)| long(name) || value.len() > 4_096)
+            || request.removed.len() > MAX_REMOVED
+            || request.removed.iter().any(long)
+        {
             return Err(refuse::invalid("ATTRIBUTE_INVALID", "set", "names have 1 to 512 bytes, values 4096 at most"));
         }
         self.decide(call, Command::SetAttributes { thread, set: request.set, removed: request.removed }).await
@@ -343,6 +382,8 @@ impl ThreadService for Threads {
         let (conversation_id, message_count, threads) =
             found.ok_or_else(|| refuse::not_found("conversation", &request.conversation_id))?;
         let as_of = as_of.to_string();
+        let mut threads = threads;
+        threads.truncate(fitting(&threads));
         Ok(Response::new(api::GetConversationResponse { conversation_id, message_count, threads, as_of }))
     }
 }

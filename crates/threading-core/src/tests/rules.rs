@@ -113,7 +113,7 @@ fn a_stale_etag_is_refused_and_a_repeated_request_does_nothing() {
     let note = Command::AddNote { thread, author: "eve".into(), text: "called".into() };
     let current = world.state.threads.get(&thread).unwrap().version;
     let stale = Asked { etag: current + 1, ..Asked::default() };
-    assert_eq!(world.command_as(stale, &note), Err(Refusal::Stale { thread, current }));
+    assert_eq!(world.command_as(stale, &note), Err(Refusal::Stale { kind: "thread", id: thread.to_string(), current }));
     let asked = Asked { request_id: "r1", ..Asked::default() };
     assert_eq!(world.command_as(asked, &note), Ok(Done::Thread(thread)));
     let events = world.events.len();
