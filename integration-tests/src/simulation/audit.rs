@@ -214,7 +214,7 @@ impl Auditor {
         if let Some(Body::Quarantined(quarantined)) = &event.body {
             return Err(format!("an input was set aside: {}", quarantined.reason));
         }
-        if let Some(request) = MessageKey::from_wire(&event.request) {
+        if let Some(request) = event.request.get(..16).and_then(MessageKey::from_wire) {
             let decided = self.requests.entry(request).or_default();
             if decided.last().is_some_and(|(before, _)| event.decided_at < before + DAY_MS) {
                 return Err(format!("request {request:?} is done twice within a day"));
