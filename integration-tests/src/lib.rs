@@ -101,7 +101,15 @@ pub fn grouping<'a>(export: &'a str, column: &str) -> BTreeSet<BTreeSet<&'a str>
 /// # Panics
 /// With a message whose set differs.
 pub fn assert_same_grouping(one: &str, other: &str) {
-    for column in ["conversation_id", "thread_id", "person_id", "burst_id"] {
+    assert_same_grouping_by(&["conversation_id", "thread_id", "person_id", "burst_id"], one, other);
+}
+
+/// The same by some columns only.
+///
+/// # Panics
+/// With a message whose set differs.
+pub fn assert_same_grouping_by(columns: &[&str], one: &str, other: &str) {
+    for column in columns {
         let (one, other) = (grouping(one, column), grouping(other, column));
         assert_eq!(one.len(), other.len(), "as many by {column}");
         let differs = one.difference(&other).next();

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 
-use mail_parser::{HeaderName, HeaderValue, Message, MessageParser};
+use mail_parser::{DateTime, HeaderName, HeaderValue, Message, MessageParser};
 use rejoinder_model::Millis;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -136,8 +136,11 @@ fn automatic(message: &Message<'_>) -> Option<String> {
 }
 
 fn event_time(message: &Message<'_>) -> Millis {
-    let valid = message.date().filter(|date| date.is_valid());
-    valid.map_or(NO_TIME, |date| date.to_timestamp().saturating_mul(1_000))
+    let told = message.date().copied().filter(DateTime::is_valid);
+    // Without a zone it is UTC.
+    let zoneless = || DateTime::parse_rfc822(&format!("{} +0000", raw(message, "Date").trim()));
+    let date = told.or_else(zoneless).filter(DateTime::is_valid);
+    date.map_or(NO_TIME, |date| date.to_timestamp().saturating_mul(1_000))
 }
 
 fn interaction(options: &Options, bytes: &[u8], line: u64) -> Option<Record> {
@@ -146,7 +149,9 @@ fn interaction(options: &Options, bytes: &[u8], line: u64) -> Option<Record> {
         return None;
     }
     let own = ids(&raw(&message, "Message-ID")).into_iter().next();
-    let external_id = own.unwrap_or_else(|| format!("{:032x}@missing-message-id", xxh3_128(bytes)));
+    // How many empty lines follow depends on where in a file a mail stands.
+    let derived = || format!("{:032x}@missing-message-id", xxh3_128(bytes.trim_ascii_end()));
+    let external_id = own.unwrap_or_else(derived);
     let references = ids(&raw(&message, "References"));
     let mut parents = ids(&raw(&message, "In-Reply-To"));
     parents.truncate(1);
@@ -228,9 +233,17 @@ mod tests {
     }
 
     #[test]
+    fn a_date_without_a_zone_is_utc() {
+        let mails = all("From: a@b\nMessage-ID: <1@b>\nDate: Sat, 23 Mar 2002 01:59:37\n\nHello\n");
+        assert_eq!(mails[0].event_time, 1_016_848_777_000);
+    }
+
+    #[test]
     fn automatic_mail_is_marked_and_a_missing_id_derived() {
         let mails = all("From: a@b\nAuto-Submitted: auto-replied\nDate: Thu, 3 Jan 2019 11:00:00 +0100\n\nAway\n");
         assert_eq!(mails[0].automatic.as_deref(), Some("auto_reply"));
         assert!(mails[0].external_id.ends_with("@missing-message-id"));
+        let again = all("From: a@b\nAuto-Submitted: auto-replied\nDate: Thu, 3 Jan 2019 11:00:00 +0100\n\nAway\n\n\n");
+        assert_eq!(again[0].external_id, mails[0].external_id);
     }
 }
