@@ -6,11 +6,13 @@ mod lanes;
 mod page;
 pub mod refuse;
 mod tail;
+mod watching;
 mod workspace;
 
 pub use lanes::Lanes;
 pub use page::{MAX_PAGE_BYTES, Page, fitting, page};
 pub use tail::{LogNews, Tail, TailEvent};
+pub use watching::watch;
 pub use workspace::workspace;
 
 use prost_types::Timestamp;

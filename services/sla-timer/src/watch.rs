@@ -3,18 +3,14 @@
 use prost::Message as _;
 use rejoinder_api::sla::watch_alarms_response::{Acknowledged, Change, Cleared};
 use rejoinder_api::sla::{Alarm, WatchAlarmsResponse};
-use rejoinder_model::{AlarmId, ClockId, Position, Service, ThreadId};
-use rejoinder_service_kit::{Tail, TailEvent, refuse, timestamp};
+use rejoinder_model::{AlarmId, ClockId, ThreadId};
+use rejoinder_service_kit::{TailEvent, timestamp, watch};
 use rejoinder_wire::event::{AlarmRaised, Event, event::Body};
-use tokio::sync::mpsc;
-use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tokio_stream::Stream;
 use tonic::Status;
 
 use crate::alarm_service::Alarms;
 use crate::view;
-
-/// Changes that may wait for a slow reader.
-const MAX_WAITING: usize = 256;
 
 /// The changes of a workspace after a position.
 pub(crate) fn changes(
@@ -22,46 +18,8 @@ pub(crate) fn changes(
     workspace: &str,
     after: &str,
 ) -> Result<impl Stream<Item = Result<WatchAlarmsResponse, Status>> + Send + use<>, Status> {
-    let (lanes, workspace) = (&alarms.lanes, workspace.to_owned());
-    let partition = lanes.partition(&workspace);
-    let end = lanes.log().end(partition);
-    let from = if after.is_empty() {
-        end
-    } else {
-        let wrong = |what: String| refuse::invalid("POSITION_INVALID", "after", what);
-        let after: Position = after.parse().map_err(wrong)?;
-        if after.partition != partition || after.index >= end {
-            let what = format!("{after} is not in the workspace's partition, which ends at {partition}/{end}");
-            return Err(wrong(what));
-        }
-        after.index + 1
-    };
-    let known = lanes.statuses().get(usize::from(partition)).map(|status| status.fold).unwrap_or_default();
-    let mut tail = Tail::new(lanes.log().clone(), alarms.news.clone(), partition, from, known);
-    let (to, changes) = mpsc::channel(MAX_WAITING);
-    tokio::spawn(async move {
-        loop {
-            let events = tokio::select! {
-                events = tail.next(true) => events,
-                () = to.closed() => return,
-            };
-            let events = match events {
-                Ok(events) => events.unwrap_or_default(),
-                Err(status) => {
-                    // The watcher may be gone as well.
-                    let _ = to.send(Err(status)).await;
-                    return;
-                }
-            };
-            for event in events.iter().filter(|event| event.service == Service::SlaTimer) {
-                let Some(told) = change(&workspace, event) else { continue };
-                if to.send(Ok(told)).await.is_err() {
-                    return;
-                }
-            }
-        }
-    });
-    Ok(ReceiverStream::new(changes))
+    let of = workspace.to_owned();
+    watch(&alarms.lanes, &alarms.news, workspace, after, move |event| change(&of, event))
 }
 
 fn raised(raised: &AlarmRaised, own_seq: u64) -> Alarm {

@@ -3,19 +3,15 @@
 use prost::Message as _;
 use rejoinder_api::threading::watch_threads_response::{Change, Merged, Opened, Placed, StateChanged};
 use rejoinder_api::threading::{WatchThreadsResponse, thread::State};
-use rejoinder_model::{InteractionId, PersonId, Position, Service, ThreadId};
-use rejoinder_service_kit::{Tail, TailEvent, refuse, timestamp};
+use rejoinder_model::{InteractionId, PersonId, ThreadId};
+use rejoinder_service_kit::{TailEvent, timestamp, watch};
 use rejoinder_threading_core::record::is_outbound;
 use rejoinder_wire::event::{Event, event::Body};
-use tokio::sync::mpsc;
-use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tokio_stream::Stream;
 use tonic::Status;
 
 use crate::thread_service::Threads;
 use crate::view;
-
-/// Changes that may wait for a slow reader.
-const MAX_WAITING: usize = 256;
 
 /// The changes of a workspace after a position; of some threads only, unless `only` is empty.
 pub(crate) fn changes(
@@ -24,55 +20,18 @@ pub(crate) fn changes(
     after: &str,
     only: Vec<u64>,
 ) -> Result<impl Stream<Item = Result<WatchThreadsResponse, Status>> + Send + use<>, Status> {
-    let (lanes, workspace) = (&threads.lanes, workspace.to_owned());
-    let partition = lanes.partition(&workspace);
-    let end = lanes.log().end(partition);
-    let from = if after.is_empty() {
-        end
-    } else {
-        let wrong = |what: String| refuse::invalid("POSITION_INVALID", "after", what);
-        let after: Position = after.parse().map_err(wrong)?;
-        if after.partition != partition || after.index >= end {
-            let what = format!("{after} is not in the workspace's partition, which ends at {partition}/{end}");
-            return Err(wrong(what));
-        }
-        after.index + 1
+    let of = workspace.to_owned();
+    let told = move |event: &TailEvent| {
+        let (thread, change) = change(&of, event)?;
+        let wanted = only.is_empty() || only.contains(&thread);
+        wanted.then(|| WatchThreadsResponse {
+            position: event.position.to_string(),
+            thread_id: ThreadId(thread).to_string(),
+            time: Some(timestamp(event.record_time)),
+            change: Some(change),
+        })
     };
-    let known = lanes.statuses().get(usize::from(partition)).map(|status| status.fold).unwrap_or_default();
-    let mut tail = Tail::new(lanes.log().clone(), threads.news.clone(), partition, from, known);
-    let (to, changes) = mpsc::channel(MAX_WAITING);
-    tokio::spawn(async move {
-        loop {
-            let events = tokio::select! {
-                events = tail.next(true) => events,
-                () = to.closed() => return,
-            };
-            let events = match events {
-                Ok(events) => events.unwrap_or_default(),
-                Err(status) => {
-                    // The watcher may be gone as well.
-                    let _ = to.send(Err(status)).await;
-                    return;
-                }
-            };
-            for event in events.iter().filter(|event| event.service == Service::Threading) {
-                let Some((thread, change)) = change(&workspace, event) else { continue };
-                if !only.is_empty() && !only.contains(&thread) {
-                    continue;
-                }
-                let told = WatchThreadsResponse {
-                    position: event.position.to_string(),
-                    thread_id: ThreadId(thread).to_string(),
-                    time: Some(timestamp(event.record_time)),
-                    change: Some(change),
-                };
-                if to.send(Ok(told)).await.is_err() {
-                    return;
-                }
-            }
-        }
-    });
-    Ok(ReceiverStream::new(changes))
+    watch(&threads.lanes, &threads.news, workspace, after, told)
 }
 
 fn person(number: u64) -> String {
