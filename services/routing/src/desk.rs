@@ -12,6 +12,7 @@ use rejoinder_routing_core::Routing;
 use rejoinder_service_kit::{Lanes, LogNews, Tail};
 use rejoinder_wire::event::{Event, event::Body};
 use tokio::sync::mpsc;
+use tonic::Code;
 
 use crate::metric_definitions;
 
@@ -93,6 +94,8 @@ impl Desk {
                             desk.tell(event.position, decoded);
                         }
                     }
+                    // The server stops, and its streams with it.
+                    Err(status) if status.code() == Code::Unavailable => return,
                     Err(status) => {
                         tracing::error!(partition, %status, "agents are told nothing any more");
                         return;

@@ -1,11 +1,14 @@
 //! Metrics of routing: each declared once, with its help.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use rejoinder_model::Millis;
 use rejoinder_routing_core::Routing;
 use rejoinder_service_kit::Lanes;
 use rejoinder_wire::event::{Event, Presence, event::Body};
-use tonic::Status;
+use tokio::task::JoinSet;
 
 const OFFERS: &str = "rejoinder_routing_offers_total";
 const ITEMS: &str = "rejoinder_routing_items_total";
@@ -14,7 +17,7 @@ const WAITING: &str = "rejoinder_routing_waiting_items";
 const OLDEST: &str = "rejoinder_routing_oldest_waiting_seconds";
 const AGENTS: &str = "rejoinder_routing_agents";
 const USED: &str = "rejoinder_routing_capacity_used";
-const TOTAL: &str = "rejoinder_routing_capacity_total";
+const CAPACITY: &str = "rejoinder_routing_capacity";
 
 /// Names and helps, for the reference.
 pub const ALL: [(&str, &str); 8] = [
@@ -25,9 +28,11 @@ pub const ALL: [(&str, &str); 8] = [
     (OLDEST, "Age of the oldest waiting item, by workspace and queue."),
     (AGENTS, "Agents, by workspace and presence: available, away, not_responding."),
     (USED, "Capacity in use of agents with a session, by workspace."),
-    (TOTAL, "Capacity of agents with a session, by workspace."),
+    (CAPACITY, "Capacity of agents with a session, by workspace."),
 ];
 
+/// How long a look waits for a lane.
+const PATIENCE: Duration = Duration::from_millis(500);
 /// Workspaces of a partition that have series of their own.
 const MAX_WORKSPACES: usize = 100;
 /// Queues of a workspace that do.
@@ -36,7 +41,7 @@ const MAX_QUEUES: usize = 100;
 /// Declares the metrics.
 pub fn describe() {
     for (name, help) in ALL {
-        if name.ends_with("_total") && name != TOTAL {
+        if name.ends_with("_total") {
             describe_counter!(name, help);
         } else {
             describe_gauge!(name, help);
@@ -102,29 +107,32 @@ fn observed(state: &Routing) -> Vec<Observed> {
     names.into_iter().map(of_workspace).collect()
 }
 
-/// Sets the gauges from the states; they are right again after a restart.
-///
-/// # Errors
-/// UNAVAILABLE while a lane does not answer.
-#[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
-pub async fn observe(lanes: &Lanes<Routing>, now: Millis) -> Result<(), Status> {
+/// Sets the gauges from the states; they are right again after a restart. A lane that does not answer
+/// keeps its last values.
+pub async fn look(lanes: &Arc<Lanes<Routing>>, now: Millis) {
+    let mut asked = JoinSet::new();
     for partition in 0..lanes.log().partitions() {
-        let (observed, _) = lanes.ask_lane(partition, observed).await?;
-        for Observed { workspace, queues, agents, capacity } in observed {
-            if lanes.partition(&workspace) != partition {
-                continue;
-            }
-            for (queue, waiting, oldest_since) in queues {
-                let age = if oldest_since == 0 { 0 } else { now.saturating_sub(oldest_since).max(0) / 1_000 };
-                gauge!(WAITING, "workspace" => workspace.clone(), "queue" => queue.clone()).set(waiting as f64);
-                gauge!(OLDEST, "workspace" => workspace.clone(), "queue" => queue).set(age as f64);
-            }
-            for (presence, count) in agents {
-                gauge!(AGENTS, "workspace" => workspace.clone(), "presence" => presence).set(f64::from(count));
-            }
-            gauge!(USED, "workspace" => workspace.clone()).set(capacity.0 as f64);
-            gauge!(TOTAL, "workspace" => workspace).set(capacity.1 as f64);
-        }
+        let lanes = lanes.clone();
+        asked.spawn(async move {
+            let answer = tokio::time::timeout(PATIENCE, lanes.ask_lane(partition, observed)).await;
+            let (mut observed, _) = answer.ok()?.ok()?;
+            observed.retain(|of| lanes.partition(&of.workspace) == partition);
+            Some(observed)
+        });
     }
-    Ok(())
+    asked.join_all().await.into_iter().flatten().flatten().for_each(|observed| set(observed, now));
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
+fn set(Observed { workspace, queues, agents, capacity }: Observed, now: Millis) {
+    for (queue, waiting, oldest_since) in queues {
+        let age = if oldest_since == 0 { 0 } else { now.saturating_sub(oldest_since).max(0) / 1_000 };
+        gauge!(WAITING, "workspace" => workspace.clone(), "queue" => queue.clone()).set(waiting as f64);
+        gauge!(OLDEST, "workspace" => workspace.clone(), "queue" => queue).set(age as f64);
+    }
+    for (presence, count) in agents {
+        gauge!(AGENTS, "workspace" => workspace.clone(), "presence" => presence).set(f64::from(count));
+    }
+    gauge!(USED, "workspace" => workspace.clone()).set(capacity.0 as f64);
+    gauge!(CAPACITY, "workspace" => workspace).set(capacity.1 as f64);
 }
