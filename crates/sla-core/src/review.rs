@@ -133,12 +133,16 @@ impl Review<'_, '_> {
             self.superfluous(&clock);
         }
         let since = self.thread.since.get(&(metric as i32)).copied().unwrap_or_default();
+        let withdrawn = |clock: &Clock| clock.status == Status::cancelled(Reason::Policy);
         for (n, instance) in instances.iter().enumerate() {
+            let unpromised = instance.end.time().is_some() && instance.seq < since;
             match chosen.get(&n) {
+                // It ended while nobody promised anything.
+                Some(clock) if withdrawn(clock) && unpromised => {}
                 Some(clock) => self.follow(clock, terms, instance),
                 None if matches!(instance.end, End::Cancelled(..)) => {}
                 // Nobody had promised that then.
-                None if instance.end.time().is_some() && instance.seq < since => {}
+                None if unpromised => {}
                 None => self.open(metric, terms, instance),
             }
         }
