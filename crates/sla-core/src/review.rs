@@ -135,14 +135,14 @@ impl Review<'_, '_> {
         let since = self.thread.since.get(&(metric as i32)).copied().unwrap_or_default();
         let withdrawn = |clock: &Clock| clock.status == Status::cancelled(Reason::Policy);
         for (n, instance) in instances.iter().enumerate() {
-            let unpromised = instance.end.time().is_some() && instance.seq < since;
+            let ended = instance.end.time().is_some();
             match chosen.get(&n) {
-                // It ended while nobody promised anything.
-                Some(clock) if withdrawn(clock) && unpromised => {}
+                // It ended while nobody promised anything; what runs on comes back with the target.
+                Some(clock) if withdrawn(clock) && ended => {}
                 Some(clock) => self.follow(clock, terms, instance),
                 None if matches!(instance.end, End::Cancelled(..)) => {}
                 // Nobody had promised that then.
-                None if unpromised => {}
+                None if ended && instance.seq < since => {}
                 None => self.open(metric, terms, instance),
             }
         }

@@ -175,6 +175,17 @@ fn a_target_that_comes_back_counts_for_what_runs_on_and_not_for_what_ended_meanw
 }
 
 #[test]
+fn a_thread_resolved_without_a_target_is_not_met_by_what_the_customer_writes_later() {
+    let mut world = World::with(vec![target(Metric::Resolution, 60)]);
+    world.does("0 customer");
+    world.adopt(2, policy(vec![target(NEXT, 60)]));
+    world.does("90 resolve");
+    world.adopt(3, policy(vec![target(Metric::Resolution, 200)]));
+    world.does("100 customer");
+    assert_eq!(has(&world.events, |body| matches!(body, Body::ClockBreached(_) | Body::ClockMet(_))), 0);
+}
+
+#[test]
 fn elapsed_time_is_kept_when_the_calendar_changes() {
     let mut world = World::with(vec![target(FIRST, 60)]);
     world.does("0 customer");
