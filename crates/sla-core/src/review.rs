@@ -133,12 +133,16 @@ impl Review<'_, '_> {
             self.superfluous(&clock);
         }
         let since = self.thread.since.get(&(metric as i32)).copied().unwrap_or_default();
-        let withdrawn = |clock: &Clock| clock.status == Status::cancelled(Reason::Policy);
+        // It ended while nobody promised anything; only what runs on comes back with a target.
+        let by_news = matches!(self.why, Why::Facts | Why::Policy);
+        let stays = |clock: &Clock, instance: &Instance| {
+            let withdrawn = clock.status == Status::cancelled(Reason::Policy);
+            !clock.status.is_live() && (withdrawn || by_news && instance.seq < since)
+        };
         for (n, instance) in instances.iter().enumerate() {
             let ended = instance.end.time().is_some();
             match chosen.get(&n) {
-                // It ended while nobody promised anything; what runs on comes back with the target.
-                Some(clock) if withdrawn(clock) && ended => {}
+                Some(clock) if ended && stays(clock, instance) => {}
                 Some(clock) => self.follow(clock, terms, instance),
                 None if matches!(instance.end, End::Cancelled(..)) => {}
                 // Nobody had promised that then.

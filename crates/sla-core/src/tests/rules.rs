@@ -186,6 +186,19 @@ fn a_thread_resolved_without_a_target_is_not_met_by_what_the_customer_writes_lat
 }
 
 #[test]
+fn what_was_met_stays_met_when_the_thread_was_reopened_and_resolved_without_a_target() {
+    let mut world = World::with(vec![target(Metric::Resolution, 60)]);
+    world.does("0 customer");
+    world.does("10 resolve");
+    world.adopt(2, policy(vec![target(NEXT, 600)]));
+    world.does("20 customer");
+    world.does("90 resolve");
+    world.adopt(3, policy(vec![target(Metric::Resolution, 60)]));
+    assert_eq!(world.clocks(1, Metric::Resolution), ["met from 0, at 10 after 10"]);
+    assert_eq!(has(&world.events, |body| matches!(body, Body::ClockBreached(_))), 0);
+}
+
+#[test]
 fn elapsed_time_is_kept_when_the_calendar_changes() {
     let mut world = World::with(vec![target(FIRST, 60)]);
     world.does("0 customer");
