@@ -2,6 +2,7 @@
 
 pub mod auditor;
 pub mod client;
+pub mod floor;
 pub mod golden;
 pub mod server;
 pub mod simulation;
