@@ -1,5 +1,6 @@
 //! An agent's desktop for tests: a stream of AgentService, said to and looked through.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rejoinder_api::routing::work_request::{
@@ -23,6 +24,8 @@ pub struct Desktop {
     /// What it was told first.
     pub welcome: Welcome,
     told: Vec<Down>,
+    /// Where the answers stand, by request.
+    positions: BTreeMap<String, String>,
     number: u64,
 }
 
@@ -43,7 +46,7 @@ impl Desktop {
         let first = down.message().await?.and_then(|first| first.response);
         let Some(Down::Welcome(welcome)) = first else { panic!("the first is a welcome: {first:?}") };
         let told = welcome.offers.iter().cloned().map(Down::Offer).collect();
-        Ok(Self { up, down, welcome, told, number: 0 })
+        Ok(Self { up, down, welcome, told, positions: BTreeMap::new(), number: 0 })
     }
 
     /// Says something; answers with the request's id.
@@ -71,7 +74,10 @@ impl Desktop {
                     return Ok(found);
                 }
                 let ended = || Status::cancelled("the stream ended without a word");
-                let response = self.down.message().await?.ok_or_else(ended)?.response;
+                let WorkResponse { position, response } = self.down.message().await?.ok_or_else(ended)?;
+                if let Some(Down::Answer(answer)) = &response {
+                    self.positions.insert(answer.request_id.clone(), position);
+                }
                 self.told.extend(response);
             }
         };
@@ -116,6 +122,16 @@ impl Desktop {
     pub async fn accept(&mut self, offer: &Offer) -> Answer {
         let offer_id = offer.offer_id.clone();
         self.ask(Up::Accept(AcceptOffer { offer_id })).await.expect("the stream goes on")
+    }
+
+    /// Takes an offer, and answers with the position from which on it is theirs.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn accept_at(&mut self, offer: &Offer) -> String {
+        let answer = self.accept(offer).await;
+        assert_eq!(answer.code, 0, "{answer:?}");
+        self.positions.remove(&answer.request_id).expect("an answer has a position")
     }
 
     /// Leaves an offer.
