@@ -112,6 +112,17 @@ impl Floor {
         });
     }
 
+    /// Everybody works at a server, while others do something else with it.
+    #[must_use]
+    pub fn begin(&self, server: &Server, seed: u64) -> JoinSet<()> {
+        self.runtime.block_on(self.work(server, seed))
+    }
+
+    /// Waits until everybody has noticed that the server is gone.
+    pub fn end(&self, mut people: JoinSet<()>) {
+        self.runtime.block_on(self.leave(&mut people));
+    }
+
     /// Nothing new is begun, and all that is open is brought to an end.
     ///
     /// # Errors
