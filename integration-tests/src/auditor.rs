@@ -15,6 +15,8 @@ mod clocks;
 mod items;
 mod kept;
 pub mod log;
+#[cfg(test)]
+mod tests;
 mod ticks;
 
 use books::Books;
@@ -58,6 +60,16 @@ pub fn by_itself(dir: &Path) -> Vec<String> {
         Ok(books) => books.into_iter().flat_map(|mut books| books.conclude(None)).collect(),
         Err(said) => vec![said],
     }
+}
+
+/// How late the latest breach in a log was seen, in milliseconds.
+///
+/// # Panics
+/// When the log cannot be read.
+#[must_use]
+pub fn latest_breach_ms(dir: &Path) -> i64 {
+    let books = books(dir).expect("the log can be read");
+    books.iter().map(|books| books.clocks.latest_ms).max().unwrap_or_default()
 }
 
 /// What does not hold after a kill, against what the people of a floor know.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use rejoinder_integration_tests::auditor::{after_closing, after_kill, check};
+use rejoinder_integration_tests::auditor::{after_closing, after_kill, check, latest_breach_ms};
 use rejoinder_integration_tests::client::{Client, Random};
 use rejoinder_integration_tests::floor::memory::Promise;
 use rejoinder_integration_tests::floor::{Floor, WORKSPACE};
@@ -43,6 +43,10 @@ fn killed_while_agents_work_it_keeps_every_promise() {
         // Some lives are over before anybody is at work, some are long enough for times to run out.
         let life = if round % 3 == 0 { 1_500 } else { 400 };
         floor.work_and_kill(server, Duration::from_millis(5 + random.below(life)), round);
+        if round % 8 == 7 {
+            // Down for longer than any promise: what falls due meanwhile is late, and not lost.
+            std::thread::sleep(Duration::from_millis(2_500));
+        }
         // The longer the log, the longer the reading: at first after each kill, then after each tenth.
         if round < 50 || round % 10 == 0 {
             let findings = after_kill(&dir, WORKSPACE, &floor.memory());
@@ -55,6 +59,8 @@ fn killed_while_agents_work_it_keeps_every_promise() {
     let memory = floor.memory();
     let findings = after_closing(&dir, WORKSPACE, &memory);
     assert!(findings.is_empty(), "{} findings, like {:#?}", findings.len(), &findings[..findings.len().min(5)]);
+    let latest = latest_breach_ms(&dir);
+    assert!(rounds < 8 || latest > 1_000, "the server was down while promises fell due: {latest} ms");
     let told = [
         memory.count(|promise| matches!(promise, Promise::Told { .. })),
         memory.count(|promise| matches!(promise, Promise::Accepted { .. })),

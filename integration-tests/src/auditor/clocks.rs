@@ -66,7 +66,8 @@ pub(super) struct Clocks {
     regrouped: BTreeSet<u64>,
     /// A breach of the frame at hand that has to be explained by the clock's end.
     late: BTreeSet<u64>,
-    pub(super) fired: u64,
+    /// How late the latest breach was seen that was not past already when its clock came to be.
+    pub(super) latest_ms: Millis,
     pub(super) findings: Vec<String>,
 }
 
@@ -137,7 +138,12 @@ impl Clocks {
                 }
                 self.change(index, e.figures.as_ref(), "warned", &[Running], None);
             }
-            Body::ClockBreached(e) => self.breached(index, considered, ticks, e.figures.as_ref()),
+            Body::ClockBreached(e) => {
+                if e.figures.as_ref().is_some_and(|figures| !figures.retroactive) {
+                    self.latest_ms = self.latest_ms.max(e.late_by_ms);
+                }
+                self.breached(index, considered, ticks, e.figures.as_ref());
+            }
             Body::BreachRetracted(e) => {
                 let Some(clock) = e.figures.as_ref().and_then(|figures| self.clocks.get_mut(&figures.clock)) else {
                     return self.wrong(index, "a breach is retracted of a clock that was never opened");
@@ -258,7 +264,6 @@ impl Clocks {
             let from = [Status::Running, Status::Paused, Status::Met];
             return self.change(index, Some(figures), "breached", &from, None);
         }
-        self.fired += 1;
         let Some(tick) = ticks.first(armed, due).filter(|tick| *tick < considered) else {
             let story = self.clocks.get(&figures.clock).map(|clock| clock.story.clone());
             return self.wrong(index, format!("{id}, due {due}, is breached and no tick says so: {story:?}"));
