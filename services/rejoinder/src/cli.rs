@@ -287,8 +287,8 @@ pub(crate) struct ExplainArgs {
     /// The work item.
     pub(crate) item: WorkItemId,
     /// Says instead what stands between the item and this agent now.
-    #[arg(long, value_name = "AGENT")]
-    pub(crate) why_not: Option<String>,
+    #[arg(long = "why-not")]
+    pub(crate) agent: Option<String>,
     #[command(flatten)]
     pub(crate) source: Source,
 }
@@ -330,8 +330,8 @@ pub(crate) enum Alarms {
     /// server.
     Watch {
         /// Begins after this position, PARTITION/INDEX, from an earlier line; otherwise now.
-        #[arg(long, value_name = "POSITION")]
-        after: Option<String>,
+        #[arg(long = "after")]
+        position: Option<String>,
         #[command(flatten)]
         remotely: Remotely,
     },

@@ -24,8 +24,6 @@ async fn pages(mut page: impl AsyncFnMut(String) -> anyhow::Result<String>) -> a
 
 /// An enum's value as people say it: its name without the prefix, in small letters; empty: none.
 fn word(name: &str, prefix: &str) -> String {
-    match name.strip_prefix(prefix).unwrap_or(name) {
-        "UNSPECIFIED" => String::new(),
-        word => word.to_lowercase(),
-    }
+    let word = name.strip_prefix(prefix).unwrap_or(name).to_lowercase();
+    if word == "unspecified" { String::new() } else { word }
 }

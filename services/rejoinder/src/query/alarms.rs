@@ -50,7 +50,9 @@ const CHANGE_WIDTHS: [usize; 11] = [24, 12, 14, 8, 14, 15, 24, 12, 14, 10, 0];
 pub(crate) async fn command(alarms: &Alarms, cli: &Cli) -> anyhow::Result<Ended> {
     match alarms {
         Alarms::List { open, source } => list(&source.open(&cli.workspace).await?, *open, cli.output).await,
-        Alarms::Watch { after, remotely } => watch(&remotely.endpoint, &cli.workspace, after.clone(), cli.output).await,
+        Alarms::Watch { position, remotely } => {
+            watch(&remotely.endpoint, &cli.workspace, position.clone(), cli.output).await
+        }
         Alarms::Ack { alarm, by, remotely } => {
             let remote = Remote::connect(&remotely.endpoint, &cli.workspace).await?;
             let user = || std::env::var("USER").unwrap_or_default();

@@ -20,7 +20,7 @@ const WHY_COLUMNS: [&str; 5] = ["item_id", "agent_id", "waits", "reasons", "plac
 
 pub(crate) async fn command(args: &ExplainArgs, cli: &Cli) -> anyhow::Result<Ended> {
     let remote = args.source.open(&cli.workspace).await?;
-    match &args.why_not {
+    match &args.agent {
         Some(agent) => why_not(&remote, args.item.to_string(), agent.clone(), cli.output).await,
         None => item(&remote, args.item.to_string(), cli.output).await,
     }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use rejoinder_api::routing::decision::{Candidate, Offered};
 use rejoinder_api::routing::priority::Term;
+use rejoinder_api::routing::work_item::Phase;
 use rejoinder_api::routing::{Decision, ExplainResponse, WhyNotResponse, WorkItem};
 use rejoinder_service_kit::millis;
 
@@ -74,7 +75,9 @@ fn describe(item: &WorkItem, text: &mut String) {
     let held = if item.agent_id.is_empty() { String::new() } else { format!(" with {}", item.agent_id) };
     line("phase", format!("{}{held} since {}", phase_name(item.phase), at(item.changed_at.as_ref())));
     line("queue", format!("{}, band {}", item.queue, band_name(item.band)));
-    line("waits since", at(item.eligible_since.as_ref()));
+    if !matches!(item.phase(), Phase::Parked | Phase::Done | Phase::Cancelled) {
+        line("unanswered", format!("since {}", at(item.eligible_since.as_ref())));
+    }
     line("priority", priority(item));
     if !item.preferred_agent_id.is_empty() {
         line("waits for", format!("{} until {}", item.preferred_agent_id, at(item.preferred_until.as_ref())));
@@ -193,7 +196,6 @@ pub(super) fn why_not(item_id: &str, agent_id: &str, why: &WhyNotResponse) -> St
 #[cfg(test)]
 mod tests {
     use rejoinder_api::routing::decision::Lost;
-    use rejoinder_api::routing::work_item::Phase;
     use rejoinder_api::routing::{Band, Priority};
     use rejoinder_service_kit::timestamp;
 
@@ -260,7 +262,7 @@ work item   w0000000000007 of thread t0000000000003
 channel     whatsapp, private, handled as direct message
 phase       assigned with bob since 2026-01-05T08:01:10.000Z
 queue       service, band normal
-waits since 2026-01-05T08:00:00.000Z
+unanswered  since 2026-01-05T08:00:00.000Z
 priority    9.5 points = 6 (influence) + 5 (waiting) - 1.5 (clamp)
 declined by ann
 offers made 2
