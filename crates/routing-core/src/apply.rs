@@ -15,8 +15,8 @@ use crate::item::fresh;
 use crate::key::{TodoKey, Work};
 use crate::policy::Policy;
 use crate::record::{
-    Agent, Candidate, Cursor, Decision, Held, Item, Offer, OfferState, Phase, Request, SetAside, Thread, Todo,
-    Workspace,
+    Agent, Candidate, Cursor, Decision, Held, Item, Offer, OfferState, Outcomes, Phase, Request, SetAside, Thread,
+    Todo, Workspace,
 };
 use crate::state::{OFFER, Routing};
 use lists::{change_agent, change_item, timer};
@@ -31,6 +31,7 @@ pub(crate) fn apply(state: &mut Routing, own: Own, event: &Event) {
         remember(state, key, event.decided_at, body);
     }
     let workspace = event.workspace.as_str();
+    count(state, workspace, event.body.as_ref());
     match &event.body {
         Some(Body::RoutingPolicyAdopted(adopted)) => adopt(state, workspace, adopted),
         Some(Body::AgentPresenceChanged(changed)) => change_presence(state, own, workspace, changed),
@@ -80,6 +81,28 @@ pub(crate) fn apply(state: &mut Routing, own: Own, event: &Event) {
         // What these tell follows from the events beside them.
         Some(Body::AgentLoadChanged(_) | Body::Overcommitted(_) | Body::WorkItemTransferred(_)) => {}
         _ => {}
+    }
+}
+
+/// Counts what became of offers and items.
+fn count(state: &mut Routing, workspace: &str, body: Option<&Body>) {
+    let change: fn(&mut Outcomes) = match body {
+        Some(Body::OfferMade(_)) => |outcomes| outcomes.made += 1,
+        Some(Body::OfferAccepted(_)) => |outcomes| outcomes.accepted += 1,
+        Some(Body::OfferDeclined(_)) => |outcomes| outcomes.declined += 1,
+        Some(Body::OfferTimedOut(_)) => |outcomes| outcomes.timed_out += 1,
+        Some(Body::OfferRevoked(_)) => |outcomes| outcomes.revoked += 1,
+        Some(Body::WorkItemQueued(queued)) if queued.opened => |outcomes| outcomes.opened += 1,
+        Some(Body::WorkItemDone(_)) => |outcomes| outcomes.done += 1,
+        Some(Body::WorkItemCancelled(_)) => |outcomes| outcomes.cancelled += 1,
+        Some(Body::Overcommitted(_)) => |outcomes| outcomes.overcommitted += 1,
+        _ => return,
+    };
+    let key = workspace.to_owned();
+    if !state.outcomes.update(&key, change) {
+        let mut outcomes = Outcomes::default();
+        change(&mut outcomes);
+        state.outcomes.put(key, outcomes);
     }
 }
 

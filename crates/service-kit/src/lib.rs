@@ -9,7 +9,7 @@ mod tail;
 mod watching;
 mod workspace;
 
-pub use lanes::Lanes;
+pub use lanes::{Lanes, Upstream};
 pub use page::{MAX_PAGE_BYTES, Page, fitting, page};
 pub use tail::{LogNews, Tail, TailEvent};
 pub use watching::watch;

@@ -2,6 +2,7 @@
 
 mod admin;
 mod config;
+mod context;
 mod data_dir;
 mod demo;
 mod doctor;

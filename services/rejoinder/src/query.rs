@@ -70,8 +70,12 @@ pub(crate) async fn thread(remote: &Remote, id: &str, output: Output) -> anyhow:
     let mut rows = Rows::new(output, &MESSAGE_COLUMNS, &MESSAGE_WIDTHS)?;
     let mut page_token = String::new();
     loop {
-        let request =
-            ListMessagesRequest { thread_id: id.to_owned(), page_size: PAGE, page_token, wait_for: String::new() };
+        let request = ListMessagesRequest {
+            thread_id: id.to_owned(),
+            page_size: PAGE,
+            page_token,
+            ..ListMessagesRequest::default()
+        };
         let answer = client.list_messages(remote.request(request)).await.map_err(|status| refused(&status))?;
         let page = answer.into_inner();
         for message in &page.messages {

@@ -20,7 +20,7 @@ use rejoinder_ingest_core::{Arrival, Ingest, NewPolicy, accept, publish_policy};
 use rejoinder_machine::State;
 use rejoinder_model::Position;
 use rejoinder_projection_store::ProjectionStore;
-use rejoinder_routing::{Agents, AskContext, Items};
+use rejoinder_routing::{About, Agents, AskContext, Items};
 use rejoinder_routing_core::Routing;
 use rejoinder_runtime::{Clock, JobQueue, Lane, Options, Phase as LanePhase, SystemClock, Turn, Workers};
 use rejoinder_service_kit::{Lanes, LogNews};
@@ -75,7 +75,7 @@ async fn until_live<S: 'static>(lanes: &Lanes<S>) {
 
 impl House {
     async fn open(log: Arc<MemoryLog>) -> Self {
-        let context: AskContext = Arc::new(|workspace, thread_id| {
+        let context: AskContext = Arc::new(|About { workspace, thread_id, .. }| {
             Box::pin(async move {
                 let message = api::work_response::Message { text: format!("of {workspace}"), ..Default::default() };
                 Ok(Context { thread_id, messages: vec![message], ..Context::default() })
