@@ -454,6 +454,7 @@ fn remember(state: &mut Routing, key: MessageKey, decided_at: Millis, body: &Bod
             state.requests.remove(&(old, key));
         }
     }
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most events answer no request")]
     let (item, agent) = match body {
         Body::AgentPresenceChanged(changed) => (0, changed.agent.as_str()),
         Body::OfferRevoked(revoked) => (revoked.item, ""),

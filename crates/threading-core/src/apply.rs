@@ -536,6 +536,7 @@ fn remember(state: &mut Threading, key: MessageKey, content: MessageKey, decided
             state.requests.remove(&(old, key));
         }
     }
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most events answer no request")]
     let subject = match body {
         Body::ThreadStateChanged(changed) => changed.thread,
         Body::ThreadsMerged(merged) => merged.into,
