@@ -16,7 +16,7 @@ pub use page::{MAX_PAGE_BYTES, Page, fitting, page};
 pub use quarantine::{Found, Quarantine, Quarantines};
 pub use stored::events_at;
 pub use tail::{LogNews, Tail, TailEvent};
-pub use watching::watch;
+pub use watching::{cursor, watch};
 pub use workspace::workspace;
 
 use prost_types::Timestamp;
