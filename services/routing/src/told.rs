@@ -29,6 +29,7 @@ pub(crate) fn revoked(reason: i32) -> &'static str {
 }
 
 /// What the agent of an event is told; `None`: nothing.
+#[expect(clippy::wildcard_enum_match_arm, reason = "most events are told to no agent")]
 pub(crate) fn response(body: &Body) -> Option<Response> {
     Some(match body {
         Body::OfferMade(made) => Response::Offer(api::Offer {

@@ -236,9 +236,9 @@ impl Desktop {
     }
 
     async fn answer(&mut self, to: &str) -> Answer {
-        let answer = |down| match down {
-            Down::Answer(answer) if answer.request_id == to => Some(answer),
-            _ => None,
+        let answer = |down| {
+            let Down::Answer(answer) = down else { return None };
+            (answer.request_id == to).then_some(answer)
         };
         self.until(answer).await
     }
@@ -298,9 +298,9 @@ async fn an_offer_reaches_two_desktops_and_one_accept_wins() {
     assert_eq!(explained.decisions[0].chosen_agent_ids.len(), 2);
     assert_eq!(explained.decisions[0].best.len(), 2);
     ann.say("finish", Up::Finish(FinishItem { item_id: item_id.clone() })).await;
-    let done = |down| match down {
-        Down::ItemChanged(changed) if changed.phase == Phase::Done as i32 => Some(changed.item_id),
-        _ => None,
+    let done = |down| {
+        let Down::ItemChanged(changed) = down else { return None };
+        (changed.phase == Phase::Done as i32).then_some(changed.item_id)
     };
     assert_eq!(ann.until(done).await, item_id);
     house.workers.stop();
