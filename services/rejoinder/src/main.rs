@@ -53,17 +53,20 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs a server on a temporary directory under a seeded workload, and shows what becomes of it.
+    /// Shows the whole product in a minute: customers write, agents answer, clocks run, alarms ring.
     Demo {
         /// For how long, in seconds: `20s`.
         #[arg(long = "for", default_value = "60s", value_parser = seconds)]
         length: std::time::Duration,
-        /// Messages a second.
-        #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        /// Messages of customers a second, about; five times as many when a post goes viral in the middle.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         rate: u32,
-        /// The same seed gives the same messages.
+        /// The same seed gives the same messages of customers, and agents of the same character.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// An absent or empty directory for the data, which stay; otherwise they go with the demo.
+        #[arg(long)]
+        keep: Option<PathBuf>,
     },
     /// Runs all services until it is told to stop.
     Up(UpArgs),
@@ -395,8 +398,9 @@ async fn command(cli: &Cli) -> anyhow::Result<Ended> {
         }
         Command::Doctor(at) => doctor::run(&remote(at).await?, cli.output).await,
         Command::Clock(ClockCommand::Accept(at)) => doctor::accept_clock(&remote(at).await?).await,
-        Command::Demo { length, rate, seed } => {
-            demo::run(&demo::Options { length: *length, per_second: *rate, seed: *seed }).await
+        Command::Demo { length, rate, seed, keep } => {
+            let (length, per_second, seed, keep) = (*length, *rate, *seed, keep.clone());
+            demo::run(&demo::Options { length, per_second, seed, keep }).await
         }
         Command::Replay(args) => {
             let options = replay::Options {
