@@ -231,3 +231,48 @@ impl Facts {
         Some((WorkItemId(*item).to_string(), what.join(", ")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rejoinder_wire::event::{BreachRetracted, ClockBreached, ClockFigures, ClockMet, OfferAccepted, OfferDeclined};
+
+    use super::*;
+
+    fn figures(clock: u64) -> Option<ClockFigures> {
+        Some(ClockFigures { clock, thread: 5, metric: Metric::FirstResponse as i32, ..ClockFigures::default() })
+    }
+
+    fn told(events: &[Body]) -> Facts {
+        let mut facts = Facts::new(Audit::default());
+        events.iter().for_each(|event| facts.event(event));
+        facts
+    }
+
+    #[test]
+    fn a_breach_outlasts_the_answer_unless_it_is_retracted() {
+        let opened = |clock| Body::ClockOpened(ClockOpened { figures: figures(clock), ..ClockOpened::default() });
+        let breached =
+            |clock| Body::ClockBreached(ClockBreached { figures: figures(clock), ..ClockBreached::default() });
+        let met = |clock| Body::ClockMet(ClockMet { figures: figures(clock), ..ClockMet::default() });
+        let retracted = Body::BreachRetracted(BreachRetracted { figures: figures(2) });
+        let facts = told(&[opened(1), opened(2), opened(3), breached(1), met(1), breached(2), retracted, met(2)]);
+        let outcomes = facts.outcomes()[&(Metric::FirstResponse as i32)];
+        assert_eq!((outcomes.met, outcomes.breached, outcomes.running), (1, 1, 1));
+    }
+
+    #[test]
+    fn the_story_is_of_an_item_that_went_on_to_somebody_else() {
+        let made = |item, agent: &str| {
+            Body::OfferMade(OfferMade { item, thread: item, agent: agent.into(), ..OfferMade::default() })
+        };
+        let declined = |item| Body::OfferDeclined(OfferDeclined { item, ..OfferDeclined::default() });
+        let accepted = |item| Body::OfferAccepted(OfferAccepted { item, ..OfferAccepted::default() });
+        let plain = [made(1, "ann"), accepted(1)];
+        let again_to_the_same = [made(2, "ann"), declined(2), made(2, "ann"), accepted(2)];
+        let to_another = [made(3, "ann"), declined(3), made(3, "bob"), accepted(3)];
+        let (item, what) = told(&[&plain[..], &again_to_the_same, &to_another].concat()).story().unwrap();
+        assert_eq!(item, WorkItemId(3).to_string());
+        assert_eq!(what, "2 offers, 1 declined, 1 accepted");
+        assert!(told(&[]).story().is_none());
+    }
+}
