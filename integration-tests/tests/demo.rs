@@ -42,7 +42,11 @@ fn a_demo_of_five_seconds_sums_up_and_is_kept() {
     let invited: Vec<&str> = invited.split_whitespace().collect();
     let ["rejoinder", "explain", item, "--data-dir", named] = invited[..] else { panic!("{invited:?}") };
     assert!(named == kept && item.starts_with('w'));
-    assert!(shown.contains(&format!("item {item} of thread")), "its decisions are told: {shown}");
+    let explained = data(&["explain", item, "--data-dir", kept]);
+    let first = explained.lines().next().expect("an explanation");
+    assert!(first.contains(item) && shown.contains(first), "the same is told again: {explained}\n{shown}");
+    let decision = explained.lines().find(|line| line.starts_with("Decision 1 at ")).expect("a decision");
+    assert!(shown.contains(decision) && explained.contains("Offer to "), "{explained}");
 
     let exported = data(&["threads", "export", "--data-dir", kept]);
     assert_eq!(exported.lines().count() as u64, accepted + 1, "a header, and a line for each message");

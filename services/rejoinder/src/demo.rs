@@ -19,7 +19,6 @@ mod plan;
 mod policy;
 mod reply;
 mod stage;
-mod story;
 mod summary;
 mod tally;
 mod view;

@@ -14,8 +14,6 @@ use rejoinder_wire::event::{Event, event::Body};
 use tokio::sync::mpsc;
 use tonic::Code;
 
-use crate::metric_definitions;
-
 /// Events that may wait for a stream.
 const MAX_WAITING: usize = 1_024;
 
@@ -90,7 +88,6 @@ impl Desk {
                         for event in events.unwrap_or_default() {
                             // What cannot be read here stops the lane too, which says so.
                             let Ok(decoded) = Event::decode(event.bytes) else { continue };
-                            metric_definitions::count(&decoded);
                             desk.tell(event.position, decoded);
                         }
                     }

@@ -1,4 +1,5 @@
-//! Metrics of routing: each declared once, with its help.
+//! Metrics of routing: each declared once, with its help. They are read from the state when somebody
+//! looks, so that a restart changes none of them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,8 +7,9 @@ use std::time::Duration;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use rejoinder_model::Millis;
 use rejoinder_routing_core::Routing;
+use rejoinder_routing_core::record::Outcomes;
 use rejoinder_service_kit::Lanes;
-use rejoinder_wire::event::{Event, Presence, event::Body};
+use rejoinder_wire::event::Presence;
 use tokio::task::JoinSet;
 
 const OFFERS: &str = "rejoinder_routing_offers_total";
@@ -21,9 +23,9 @@ const CAPACITY: &str = "rejoinder_routing_capacity";
 
 /// Names and helps, for the reference.
 pub const ALL: [(&str, &str); 8] = [
-    (OFFERS, "Offers, by outcome: made, accepted, declined, timed_out, revoked."),
-    (ITEMS, "Work items, by outcome: opened, done, cancelled."),
-    (OVERCOMMITTED, "Times that an agent held more than its capacity by a rule that allows it."),
+    (OFFERS, "Offers, by outcome and partition: made, accepted, declined, timed_out, revoked."),
+    (ITEMS, "Work items, by outcome and partition: opened, done, cancelled."),
+    (OVERCOMMITTED, "Times that an agent held more than its capacity by a rule that allows it, by partition."),
     (WAITING, "Items that wait for an agent, by workspace and queue."),
     (OLDEST, "Age of the oldest waiting item, by workspace and queue."),
     (AGENTS, "Agents, by workspace and presence: available, away, not_responding."),
@@ -35,6 +37,8 @@ pub const ALL: [(&str, &str); 8] = [
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Workspaces of a partition that have series of their own.
 const MAX_WORKSPACES: usize = 100;
+/// Entries read at a time.
+const PAGE: usize = 1_000;
 /// Queues of a workspace that do.
 const MAX_QUEUES: usize = 100;
 
@@ -49,21 +53,10 @@ pub fn describe() {
     }
 }
 
-/// Counts an event that has become durable.
-pub(crate) fn count(event: &Event) {
-    let (name, outcome) = match &event.body {
-        Some(Body::OfferMade(_)) => (OFFERS, "made"),
-        Some(Body::OfferAccepted(_)) => (OFFERS, "accepted"),
-        Some(Body::OfferDeclined(_)) => (OFFERS, "declined"),
-        Some(Body::OfferTimedOut(_)) => (OFFERS, "timed_out"),
-        Some(Body::OfferRevoked(_)) => (OFFERS, "revoked"),
-        Some(Body::WorkItemQueued(queued)) if queued.opened => (ITEMS, "opened"),
-        Some(Body::WorkItemDone(_)) => (ITEMS, "done"),
-        Some(Body::WorkItemCancelled(_)) => (ITEMS, "cancelled"),
-        Some(Body::Overcommitted(_)) => return counter!(OVERCOMMITTED).increment(1),
-        _ => return,
-    };
-    counter!(name, "outcome" => outcome).increment(1);
+/// What a partition shows.
+struct Figures {
+    outcomes: Outcomes,
+    workspaces: Vec<Observed>,
 }
 
 /// What the gauges of a workspace show.
@@ -72,6 +65,23 @@ struct Observed {
     queues: Vec<(String, u64, Millis)>,
     agents: [(&'static str, u32); 3],
     capacity: (u64, u64),
+}
+
+fn outcomes(state: &Routing) -> Outcomes {
+    let mut sum = Outcomes::default();
+    let mut from = String::new();
+    loop {
+        let page = state.outcomes.page(&from, PAGE);
+        page.iter().for_each(|(_, of_workspace)| sum.add(of_workspace));
+        match page.last() {
+            Some((last, _)) if page.len() == PAGE => from = format!("{last}\0"),
+            _ => return sum,
+        }
+    }
+}
+
+fn figures(state: &Routing) -> Figures {
+    Figures { outcomes: outcomes(state), workspaces: observed(state) }
 }
 
 fn observed(state: &Routing) -> Vec<Observed> {
@@ -114,13 +124,33 @@ pub async fn look(lanes: &Arc<Lanes<Routing>>, now: Millis) {
     for partition in 0..lanes.log().partitions() {
         let lanes = lanes.clone();
         asked.spawn(async move {
-            let answer = tokio::time::timeout(PATIENCE, lanes.ask_lane(partition, observed)).await;
-            let (mut observed, _) = answer.ok()?.ok()?;
-            observed.retain(|of| lanes.partition(&of.workspace) == partition);
-            Some(observed)
+            let answer = tokio::time::timeout(PATIENCE, lanes.ask_lane(partition, figures)).await;
+            let (mut figures, _) = answer.ok()?.ok()?;
+            // `default` is looked for in every partition.
+            figures.workspaces.retain(|of| lanes.partition(&of.workspace) == partition);
+            Some((partition, figures))
         });
     }
-    asked.join_all().await.into_iter().flatten().flatten().for_each(|observed| set(observed, now));
+    for (partition, figures) in asked.join_all().await.into_iter().flatten() {
+        count(partition, &figures.outcomes);
+        figures.workspaces.into_iter().for_each(|observed| set(observed, now));
+    }
+}
+
+fn count(partition: u16, outcomes: &Outcomes) {
+    let of = partition.to_string();
+    let set = |name: &'static str, outcome: &'static str, count: u64| {
+        counter!(name, "outcome" => outcome, "partition" => of.clone()).absolute(count);
+    };
+    set(OFFERS, "made", outcomes.made);
+    set(OFFERS, "accepted", outcomes.accepted);
+    set(OFFERS, "declined", outcomes.declined);
+    set(OFFERS, "timed_out", outcomes.timed_out);
+    set(OFFERS, "revoked", outcomes.revoked);
+    set(ITEMS, "opened", outcomes.opened);
+    set(ITEMS, "done", outcomes.done);
+    set(ITEMS, "cancelled", outcomes.cancelled);
+    counter!(OVERCOMMITTED, "partition" => of).absolute(outcomes.overcommitted);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "gauges are floats")]

@@ -9,6 +9,9 @@ use rejoinder_wire::event::{ClockOpened, Metric, OfferMade};
 
 use super::audit::Audit;
 
+/// Decisions that an explanation has, the last ones.
+const EXPLAINED: usize = 5;
+
 /// What became of offers.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Offers {
@@ -49,6 +52,7 @@ pub(super) struct Outcomes {
 #[derive(Default)]
 struct Story {
     thread: u64,
+    decisions: usize,
     offers: u64,
     declined: u64,
     timed_out: u64,
@@ -97,7 +101,7 @@ impl Facts {
     }
 
     /// Names of the events that it reads.
-    pub(super) const TYPES: [&str; 18] = [
+    pub(super) const TYPES: [&str; 19] = [
         "AlarmRaised",
         "BreachRetracted",
         "ClockBreached",
@@ -105,6 +109,7 @@ impl Facts {
         "ClockMet",
         "ClockOpened",
         "ClockReopened",
+        "DecisionExplained",
         "OfferAccepted",
         "OfferDeclined",
         "OfferMade",
@@ -143,6 +148,7 @@ impl Facts {
                     self.offers.taken_back += 1;
                 }
             },
+            Body::DecisionExplained(explained) => self.of_item(explained.item).decisions += 1,
             Body::ClockOpened(opened) => self.opened(opened),
             Body::ClockBreached(breached) => {
                 let figures = breached.figures.clone().unwrap_or_default();
@@ -217,8 +223,8 @@ impl Facts {
     pub(super) fn story(&self) -> Option<(String, String)> {
         let worth = |story: &Story| {
             let breached = self.breached.contains(&story.thread);
-            // An explanation has the last five decisions only.
-            (story.accepted > 0 && story.offers <= 4, story.again, breached, story.agents.len())
+            let whole = story.accepted == 1 && story.decisions <= EXPLAINED;
+            (whole, story.again, breached, story.agents.len())
         };
         // Of equals the first one.
         let best = self.items.iter().max_by_key(|(item, story)| (worth(story), std::cmp::Reverse(**item)));

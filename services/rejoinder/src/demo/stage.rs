@@ -26,11 +26,11 @@ use super::facts::Facts;
 use super::follow::{self, Follower};
 use super::gauges::Gauges;
 use super::policy;
-use super::story;
 use super::summary::{Story, Summary};
 use super::tally::Tally;
 use super::view::View;
 use super::world::World;
+use crate::query::explain;
 use crate::remote::{Remote, refused};
 
 /// How long the end waits for what was accepted to be placed, and for alarms to be told of.
@@ -156,7 +156,10 @@ impl Stage {
         alarms::until_rung(&self.gauges.alarms, &raised, LONGEST_WAIT).await?;
         self.ringing.abort();
         let story = match follow::look(&self.gauges.facts, |facts| facts.story()) {
-            Some((item, what)) => Some(Story { decisions: story::of(&self.gauges.remote, &item).await?, item, what }),
+            Some((item, what)) => {
+                let decisions = explain::in_words(&self.gauges.remote, item.clone()).await?;
+                Some(Story { item, what, decisions })
+            }
             None => None,
         };
         let (tally, cast, waiting) = (&self.tally, self.cast, &self.gauges.second.waiting);

@@ -3,6 +3,8 @@
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use crate::table::harmless;
+
 /// What is told at the end.
 pub(super) struct Summary {
     pub(super) lines: Vec<String>,
@@ -15,7 +17,7 @@ pub(super) struct Summary {
 pub(super) struct Story {
     pub(super) item: String,
     pub(super) what: String,
-    pub(super) decisions: Vec<String>,
+    pub(super) decisions: String,
 }
 
 impl Summary {
@@ -35,7 +37,7 @@ impl Summary {
         }
         if let Some(Story { item, what, decisions }) = &self.story {
             writeln!(out, "\nOne decision in full ({what}):")?;
-            decisions.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+            decisions.lines().try_for_each(|line| writeln!(out, "{}", harmless(line)))?;
             match kept {
                 Some(dir) => {
                     writeln!(out, "\nTo see it again:\n  rejoinder explain {item} --data-dir {}", dir.display())?;
