@@ -17,7 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
 use super::agent::{Agent, until};
-use super::plan::{Plan, Written};
+use super::plan::Plan;
 use super::reply::Pen;
 use crate::remote::refused;
 
@@ -50,8 +50,6 @@ pub(super) struct Desktop<'a> {
     asked: BTreeMap<String, Option<String>>,
     pub(super) numbers: u64,
     pub(super) as_of: String,
-    pub(super) written_to: mpsc::UnboundedSender<Written>,
-    written: mpsc::UnboundedReceiver<Written>,
 }
 
 impl<'a> Desktop<'a> {
@@ -64,7 +62,6 @@ impl<'a> Desktop<'a> {
         let request = pen.remote.request(ReceiverStream::new(requests));
         let call = AgentServiceClient::new(pen.remote.channel.clone()).work(request).await;
         let down = call.map_err(|status| refused(&status))?.into_inner();
-        let (written_to, written) = mpsc::unbounded_channel();
         Ok(Self {
             agent,
             pen,
@@ -77,8 +74,6 @@ impl<'a> Desktop<'a> {
             asked: BTreeMap::new(),
             numbers: 0,
             as_of: String::new(),
-            written_to,
-            written,
         })
     }
 
@@ -99,7 +94,7 @@ impl<'a> Desktop<'a> {
                     }
                     self.act(plan).await?;
                 }
-                Some(written) = self.written.recv() => self.follow_up(&written)?,
+                Some(written) = self.agent.writing.join_next() => self.follow_up(&written?)?,
                 () = until(stop) => return self.sign_off().await,
             }
         }

@@ -1,5 +1,6 @@
 //! What the event feed tells: figures of offers and clocks, and the stories of work items.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use rejoinder_model::{Millis, WorkItemId};
@@ -224,10 +225,11 @@ impl Facts {
         let worth = |story: &Story| {
             let breached = self.breached.contains(&story.thread);
             let whole = story.accepted == 1 && story.decisions <= EXPLAINED;
-            (whole, story.again, breached, story.agents.len())
+            // The fewer were asked, the shorter it is told.
+            (whole, story.again, breached, Reverse(story.agents.len()))
         };
         // Of equals the first one.
-        let best = self.items.iter().max_by_key(|(item, story)| (worth(story), std::cmp::Reverse(**item)));
+        let best = self.items.iter().max_by_key(|(item, story)| (worth(story), Reverse(**item)));
         let (item, story) = best?;
         let mut what = vec![format!("{} offers", story.offers)];
         what.extend((story.declined > 0).then(|| format!("{} declined", story.declined)));

@@ -37,10 +37,11 @@ pub(super) enum Plan {
     Drop,
 }
 
-/// What came of a reply.
+/// What came of a reply, or of resolving a thread.
 pub(super) struct Written {
     pub(super) item: String,
     pub(super) thread: String,
+    /// Was there something to answer, and is it answered?
     pub(super) outcome: Result<bool, Status>,
 }
 
@@ -128,12 +129,10 @@ impl Desktop<'_> {
                 self.ask(Up::Finish(FinishItem { item_id: item }), None).await?;
             }
             Plan::Resolve { thread } => {
-                let (pen, to) = (self.pen.clone(), self.written_to.clone());
-                tokio::spawn(async move {
-                    if let Err(status) = pen.resolve(thread.clone()).await {
-                        // The desktop may be gone.
-                        let _ = to.send(Written { item: String::new(), thread, outcome: Err(status) });
-                    }
+                let pen = self.pen.clone();
+                self.agent.writing.spawn(async move {
+                    let outcome = pen.resolve(thread.clone()).await.map(|()| false);
+                    Written { item: String::new(), thread, outcome }
                 });
             }
             Plan::Return => {
@@ -157,11 +156,10 @@ impl Desktop<'_> {
         let id = format!("reply-{}-{}", self.agent.id, self.agent.replies);
         let text = REPLIES[self.agent.random.usize(..REPLIES.len())];
         let draft = Draft { id, thread: thread.clone(), text, as_of: self.as_of.clone() };
-        let (pen, to) = (self.pen.clone(), self.written_to.clone());
-        tokio::spawn(async move {
+        let pen = self.pen.clone();
+        self.agent.writing.spawn(async move {
             let outcome = pen.reply(draft).await;
-            // The desktop may be gone.
-            let _ = to.send(Written { item, thread, outcome });
+            Written { item, thread, outcome }
         });
     }
 

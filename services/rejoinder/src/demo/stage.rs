@@ -81,6 +81,7 @@ impl Stage {
                 tally: tally.clone(),
                 replies: 0,
                 owed: BTreeMap::new(),
+                writing: JoinSet::new(),
             };
             agents.spawn(agent.work(stopped.clone()));
         }
