@@ -12,7 +12,7 @@ mod workspace;
 pub use lanes::{Lanes, Upstream};
 pub use page::{MAX_PAGE_BYTES, Page, fitting, page};
 pub use tail::{LogNews, Tail, TailEvent};
-pub use watching::watch;
+pub use watching::{cursor, watch};
 pub use workspace::workspace;
 
 use prost_types::Timestamp;

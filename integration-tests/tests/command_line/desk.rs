@@ -36,6 +36,8 @@ impl Desk {
         let server = Server::start(&dir.path().join("data"), &[]);
         let desk = Self { server, dir };
         let _ = desk.asks(&["policy", "apply", golden::path("deploy/policy").to_str().unwrap()]);
+        // Routing follows ingest.
+        let _ = desk.asks_until(&["agents", "list"], 4);
         desk
     }
 

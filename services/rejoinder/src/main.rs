@@ -34,6 +34,9 @@ use crate::cli::{Cli, ClockCommand, Command, Events, LogCommand, PolicyCommand};
 use crate::config::{Config, Flags};
 use crate::remote::Remote;
 
+/// How long the last tasks may take to end.
+const LAST_TASKS: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// How a command ended that did not fail.
 pub(crate) enum Ended {
     /// Done.
@@ -80,8 +83,9 @@ fn checked(ended: anyhow::Result<Ended>) -> anyhow::Result<Ended> {
 fn run(cli: &Cli) -> anyhow::Result<Ended> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(command(cli));
-    // A file that is still being read, like a silent standard input, is not waited for.
-    runtime.shutdown_background();
+    // Tasks let go of the storage before the process takes its globals down. A file that is still being
+    // read, like a silent standard input, is not waited for much longer.
+    runtime.shutdown_timeout(LAST_TASKS);
     ended
 }
 

@@ -12,7 +12,7 @@ use tonic::{Code, Request};
 use crate::local::Local;
 
 /// A connection that does not answer for so long, twice, is gone.
-const KEEPALIVE: Duration = Duration::from_secs(10);
+const KEEPALIVE: Duration = Duration::from_secs(20);
 
 /// Nobody answers.
 #[derive(Debug, thiserror::Error)]

@@ -121,16 +121,22 @@ impl House {
     }
 
     async fn apply(&self, files: &[(&str, &str)]) -> Position {
+        let (applied, agents, queues) = self.publish("default", files).await;
+        self.until_adopted(agents, queues).await;
+        applied
+    }
+
+    /// Applies a policy, and does not wait until routing has it. Answers with its agents and queues too.
+    async fn publish(&self, workspace: &'static str, files: &[(&str, &str)]) -> (Position, usize, Vec<String>) {
         let files: Vec<(String, String)> = files.iter().map(|(n, t)| ((*n).into(), (*t).into())).collect();
         let policy = rejoinder_policy::check(&files).unwrap();
-        let (agents, queues) = (policy.routing.agents.len(), policy.routing.queues.clone());
+        let agents = policy.routing.agents.len();
+        let queues = policy.routing.queues.iter().map(|queue| queue.name.clone()).collect();
         let new = NewPolicy { threading: policy.threading, routing: policy.routing, ..NewPolicy::default() };
         let decision = move |state: &Ingest, context: &_, out: &mut Vec<_>| {
-            publish_policy(state, context, "default", new, out).unwrap();
+            publish_policy(state, context, workspace, new, out).unwrap();
         };
-        let applied = self.ingest.decide("default", decision).await.unwrap().1;
-        self.until_adopted(agents, queues.iter().map(|queue| queue.name.clone()).collect()).await;
-        applied
+        (self.ingest.decide(workspace, decision).await.unwrap().1, agents, queues)
     }
 
     /// Threading hands a policy on: routing has it a moment later.
@@ -307,6 +313,19 @@ async fn an_offer_reaches_two_desktops_and_one_accept_wins() {
         _ => None,
     };
     assert_eq!(ann.until(done).await, item_id);
+    house.workers.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_an_applied_policy_names_exists_at_once() {
+    let house = House::new(&files()).await;
+    for round in 0..20 {
+        let agent = format!("agent{round}");
+        let of_policy = format!("{AGENTS}[[agent]]\nid = \"{agent}\"\nqueues = [\"default\"]\n");
+        house.publish("default", &[("agents.toml", &of_policy), ("queues.toml", QUEUES)]).await;
+        let desktop = Desktop::open(&house, &agent, false).await.unwrap_or_else(|status| panic!("{agent}: {status}"));
+        assert_eq!(desktop.welcome.agent.unwrap().agent_id, agent);
+    }
     house.workers.stop();
 }
 

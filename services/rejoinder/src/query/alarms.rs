@@ -135,15 +135,26 @@ async fn follow(endpoint: &str, workspace: &str, after: Option<String>, output: 
     let mut place = Place { after, ..Place::default() };
     let mut rows = Rows::new(output, &CHANGE_COLUMNS, &CHANGE_WIDTHS)?;
     rows.show()?;
+    let mut said = false;
     loop {
-        let status = match stream(&remote, &mut place, &mut rows).await? {
-            Ok(()) => Status::unavailable("the server ended the stream"),
-            Err(status) if is_broken(&status) => status,
-            Err(status) => return Err(refused(&status)),
-        };
-        say(&format!("the connection broke ({}): trying again", status.message()));
+        let Broken { opened, status } = stream(&remote, &mut place, &mut rows).await?;
+        if !is_broken(&status) {
+            return Err(refused(&status));
+        }
+        // Once for each break, however often it is tried.
+        if opened || !said {
+            say(&format!("the connection broke ({}): trying again", status.message()));
+        }
+        said = true;
         remote = reconnect(endpoint, workspace, Duration::MAX).await?;
     }
+}
+
+/// How a connection ended.
+struct Broken {
+    /// It brought changes, or would have.
+    opened: bool,
+    status: Status,
 }
 
 /// Where the log is now: what comes after it is news.
@@ -153,26 +164,27 @@ async fn now(remote: &Remote) -> Result<String, Status> {
     Ok(answer.into_inner().as_of)
 }
 
-/// Shows what one connection brings. A failure to show it is the outer error.
-async fn stream(remote: &Remote, place: &mut Place, rows: &mut Rows) -> anyhow::Result<Result<(), Status>> {
+/// Shows what one connection brings.
+async fn stream(remote: &Remote, place: &mut Place, rows: &mut Rows) -> anyhow::Result<Broken> {
     let request = WatchAlarmsRequest { after: place.after.clone() };
     let answer = AlarmServiceClient::new(remote.channel.clone()).watch_alarms(remote.request(request)).await;
     let mut changes = match answer {
         Ok(answer) => answer.into_inner(),
-        Err(status) => return Ok(Err(status)),
+        Err(status) => return Ok(Broken { opened: false, status }),
     };
     place.repeated = place.shown;
-    loop {
+    let status = loop {
         match changes.message().await {
             Ok(Some(change)) if place.is_new(&change.position) => {
                 rows.row(&line(change))?;
                 rows.show()?;
             }
             Ok(Some(_)) => {}
-            Ok(None) => return Ok(Ok(())),
-            Err(status) => return Ok(Err(status)),
+            Ok(None) => break Status::unavailable("the server ended the stream"),
+            Err(status) => break status,
         }
-    }
+    };
+    Ok(Broken { opened: true, status })
 }
 
 /// How far the log was shown. One position may hold several changes, and a connection may break between
