@@ -29,11 +29,11 @@ impl Summary {
         let rebuilt = if rebuilt_equal {
             "equals the stored one, of ingest, threading, routing and sla-timer"
         } else {
-            "DIFFERS from the stored one"
+            "differs from the stored one"
         };
         writeln!(out, "{}", line("rebuilt state", rebuilt))?;
         for finding in &self.findings {
-            writeln!(out, "{}", line("WRONG", finding))?;
+            writeln!(out, "{}", line("broken", finding))?;
         }
         if let Some(Story { item, what, decisions }) = &self.story {
             writeln!(out, "\nOne decision in full ({what}):")?;
