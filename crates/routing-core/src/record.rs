@@ -231,6 +231,10 @@ pub struct Offer {
     pub made_at: Millis,
     /// When it ends by itself.
     pub expires_at: Millis,
+    /// When it ended; 0: it stands.
+    pub ended_at: Millis,
+    /// Why it was taken back (`offer_revoked::Reason`).
+    pub because: i32,
 }
 
 /// An agent, as far as it has been seen.
@@ -341,6 +345,8 @@ pub struct Decision {
     pub state_own_seq: u64,
     /// Who was asked; nobody: it went on waiting.
     pub chosen: Vec<String>,
+    /// The offers to them.
+    pub offers: Vec<u64>,
     /// `Strategy`.
     pub strategy: i32,
     /// (`decision_explained::Reason`, agents).

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rejoinder_event_log::EventLog;
 use rejoinder_machine::{Context, Job};
-use rejoinder_model::{Position, Service, partition_of};
+use rejoinder_model::{Millis, Position, Service, partition_of};
 use rejoinder_runtime::{Ask, Decide, JobQueue, Phase, Status as LaneStatus};
 use rejoinder_wire::event::Event;
 use tokio::sync::oneshot;
@@ -38,7 +38,7 @@ impl<S: 'static> Upstream for Lanes<S> {
         index: u64,
     ) -> Pin<Box<dyn Future<Output = Result<u64, Status>> + Send + 'a>> {
         Box::pin(async move {
-            let ((), as_of) = self.ask_from(workspace, index, |_| ()).await?;
+            let ((), as_of) = self.ask_from(workspace, index, |_, _| ()).await?;
             Ok(index.max(as_of.index + 1))
         })
     }
@@ -127,6 +127,20 @@ impl<S: 'static> Lanes<S> {
         wait_for: &str,
         question: impl FnOnce(&S) -> R + Send + 'static,
     ) -> Result<(R, Position), Status> {
+        self.ask_now(workspace, wait_for, |state, _| question(state)).await
+    }
+
+    /// The same for a question that the time matters to: what decisions take for now, and over a log that
+    /// nobody writes any more the time at its end.
+    ///
+    /// # Errors
+    /// As `ask`.
+    pub async fn ask_now<R: Send + 'static>(
+        &self,
+        workspace: &str,
+        wait_for: &str,
+        question: impl FnOnce(&S, Millis) -> R + Send + 'static,
+    ) -> Result<(R, Position), Status> {
         let index = self.wait_for(workspace, wait_for)?;
         self.ask_from(workspace, index, question).await
     }
@@ -135,14 +149,15 @@ impl<S: 'static> Lanes<S> {
         &self,
         workspace: &str,
         index: u64,
-        question: impl FnOnce(&S) -> R + Send + 'static,
+        question: impl FnOnce(&S, Millis) -> R + Send + 'static,
     ) -> Result<(R, Position), Status> {
         let not_before = match &self.upstream {
             Some(upstream) if index > 0 => upstream.considered(workspace, index).await?,
             _ => index,
         };
         let (reply, answer) = oneshot::channel();
-        let ask = Ask::new(workspace.to_owned(), question, |answer| {
+        let look = |state: &S, context: &Context, _: &mut Vec<Event>| question(state, context.now);
+        let ask = Decide::new(workspace.to_owned(), look, |answer| {
             // Who asked may be gone.
             let _ = reply.send(answer);
         });

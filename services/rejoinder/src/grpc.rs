@@ -62,7 +62,7 @@ pub(crate) async fn router(inside: Arc<Inside>, admission: Arc<Admission>) -> an
         .add_service(ThreadServiceServer::new(threads))
         .add_service(PersonServiceServer::new(Persons::new(inside.threading.clone())))
         .add_service(AgentServiceServer::new(agents.clone()))
-        .add_service(RoutingServiceServer::new(Items::new(inside.routing.clone(), inside.clock.clone())))
+        .add_service(RoutingServiceServer::new(Items::new(inside.routing.clone())))
         .add_service(ClockServiceServer::new(clocks))
         .add_service(AlarmServiceServer::new(alarms))
         .add_service(AdminServiceServer::new(Administration::new(inside.clone())))

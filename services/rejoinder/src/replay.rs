@@ -62,6 +62,7 @@ pub(crate) fn run(paths: &[PathBuf], dir: &Path, options: &Options) -> anyhow::R
     if options.workspace != "default" && options.policy.is_none() {
         bail!("workspace {:?} exists once it has a policy: name one with --policy", options.workspace);
     }
+    files::say_account(options.format, options.account.as_deref());
     let new_policy = options.policy.as_deref().map(policy::read).transpose()?;
     let mut skipped = 0_u64;
     let mut interactions = Vec::new();

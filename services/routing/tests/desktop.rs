@@ -100,7 +100,7 @@ impl House {
         let address = listener.local_addr().unwrap();
         let server = Server::builder()
             .add_service(AgentServiceServer::new(agents))
-            .add_service(RoutingServiceServer::new(Items::new(routing, clock)));
+            .add_service(RoutingServiceServer::new(Items::new(routing)));
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let server = tokio::spawn(async move { server.serve_with_incoming(incoming).await.unwrap() });
         Self { log, workers, ingest, address, server, _state: state }
