@@ -27,8 +27,10 @@ const REQUEST_DAYS: u64 = 1;
 const DECISIONS: usize = 5;
 
 pub(crate) fn apply(state: &mut Routing, own: Own, event: &Event) {
-    if let (Some(key), Some(body)) = (MessageKey::from_wire(&event.request), &event.body) {
-        remember(state, key, event.decided_at, body);
+    if let (Some((key, content)), Some(body)) = (event.request.split_at_checked(16), &event.body)
+        && let (Some(key), Some(content)) = (MessageKey::from_wire(key), MessageKey::from_wire(content))
+    {
+        remember(state, key, content, event.decided_at, body);
     }
     let workspace = event.workspace.as_str();
     count(state, workspace, event.body.as_ref());
@@ -457,7 +459,7 @@ fn drive(state: &mut Routing, own: Own, driven: &QueueDriven) {
 }
 
 /// Remembers a request for a day at least, and forgets those of the days before.
-fn remember(state: &mut Routing, key: MessageKey, decided_at: Millis, body: &Body) {
+fn remember(state: &mut Routing, key: MessageKey, content: MessageKey, decided_at: Millis, body: &Body) {
     let day = u64::try_from(decided_at / DAY_MS).unwrap_or_default();
     if state.requests.get(&(day, key)).is_some() {
         return;
@@ -475,7 +477,7 @@ fn remember(state: &mut Routing, key: MessageKey, decided_at: Millis, body: &Bod
         Body::WorkItemAssigned(assigned) => (assigned.item, ""),
         _ => (0, ""),
     };
-    state.requests.put((day, key), Request { item, agent: agent.to_owned() });
+    state.requests.put((day, key), Request { item, agent: agent.to_owned(), content });
 }
 
 /// The key of an agent.

@@ -1,6 +1,6 @@
 //! What routing remembers, record by record. None of it is personal data.
 
-use rejoinder_model::Millis;
+use rejoinder_model::{MessageKey, Millis};
 use rejoinder_wire::event::{Presence, decision_explained};
 use serde::{Deserialize, Serialize};
 
@@ -393,6 +393,8 @@ pub struct Request {
     pub item: u64,
     /// The agent.
     pub agent: String,
+    /// What it asked for: another command under the same id is refused.
+    pub content: MessageKey,
 }
 
 /// Work that is left to do.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rejoinder_model::{DAY_MS, HOUR_MS, Millis};
+use rejoinder_model::{DAY_MS, HOUR_MS, MessageKey, Millis};
 use rejoinder_wire::event::{Metric, clock_cancelled, sla_policy::Retarget};
 use serde::{Deserialize, Serialize};
 
@@ -451,4 +451,6 @@ pub struct Review {
 pub struct Request {
     /// The alarm it was about.
     pub subject: u64,
+    /// What it asked for: another command under the same id is refused.
+    pub content: MessageKey,
 }
