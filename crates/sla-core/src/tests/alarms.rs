@@ -1,5 +1,6 @@
 //! Warnings, breaches and their alarms: ring once, clear by themselves, are acknowledged by people.
 
+use rejoinder_machine::State as _;
 use rejoinder_model::{AlarmId, MINUTE_MS};
 use rejoinder_wire::event::{Event, Metric, alarm_cleared, alarm_raised, event::Body};
 
@@ -140,4 +141,16 @@ fn an_alarm_is_acknowledged_once_and_lasts_until_its_clock_ends() {
     world.does("90 reply");
     assert_eq!(ask(&mut world, Asked::default(), WORKSPACE, alarm), Err(Refusal::NotFound(alarm)));
     assert!(world.state.alarms.page(&AlarmId(0), 10).is_empty());
+}
+
+#[test]
+fn a_timer_whose_time_stays_keeps_the_event_that_armed_it() {
+    let mut world = world(&[30]);
+    world.does("0 customer");
+    let end = world.events.len() as u64 + 1;
+    // Between the tick that finds it due and its firing: a warning, and another question.
+    world.does("30 tick");
+    world.does("40 customer");
+    let due = world.state.timers().due(T + 60 * MINUTE_MS, end, 10);
+    assert_eq!(due.len(), 1, "the tick that stands behind event {end} makes it fire");
 }
