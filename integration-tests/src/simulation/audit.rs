@@ -47,6 +47,8 @@ pub(super) struct Findings {
     /// Of the states, by service.
     pub(super) digests: [u128; 4],
     pub(super) rough: Roughness,
+    /// Inputs that were set aside.
+    pub(super) aside: u64,
 }
 
 /// A frame that counts.
@@ -78,6 +80,7 @@ struct Auditor {
     /// Answers to questions by the index they hold for.
     shown: BTreeMap<u64, Vec<Promise>>,
     rough: Roughness,
+    aside: u64,
 }
 
 /// Audits a partition.
@@ -103,6 +106,7 @@ pub(super) fn partition(
         requests: BTreeMap::new(),
         shown: BTreeMap::new(),
         rough: Roughness::default(),
+        aside: 0,
     };
     for promise in promises {
         if let Promise::Shown { index, .. } = promise {
@@ -157,6 +161,7 @@ impl Auditor {
                 self.time.tick(record.service, header.epoch, index, header.record_time, ends, roots)?;
             }
             self.request(record.service, index, &event)?;
+            self.aside += u64::from(matches!(event.body, Some(Body::Quarantined(_))));
             match record.service {
                 Service::Ingest => self.ingest_event(index, number, own_seq, event)?,
                 Service::Threading => {
@@ -255,7 +260,8 @@ impl Auditor {
         rough.messages = self.received.len() as u64;
         rough.fired = self.placement.fired;
         rough.void = self.fold.void;
-        Ok(Findings { digests: Service::ALL.map(|service| self.digest(service)), rough })
+        let aside = self.aside;
+        Ok(Findings { aside, digests: Service::ALL.map(|service| self.digest(service)), rough })
     }
 }
 

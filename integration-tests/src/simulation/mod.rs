@@ -15,10 +15,12 @@ mod house;
 mod order;
 mod plant;
 mod promises;
+mod scene;
 mod trace;
 mod world;
 
 pub use plant::Plant;
+pub use scene::{Scene, TARGET_MS};
 pub use trace::{Roughness, Trace};
 pub use world::run;
 

@@ -9,6 +9,8 @@ pub struct Trace {
     pub actions: u64,
     /// How rough it was.
     pub rough: Roughness,
+    /// Inputs that could not be decided on at once.
+    pub aside: u64,
 }
 
 macro_rules! roughness {

@@ -3,32 +3,31 @@
 use std::sync::Arc;
 
 use rejoinder_event_log::MemoryLog;
-use rejoinder_model::{DAY_MS, HOUR_MS, MINUTE_MS, Millis, Service};
+use rejoinder_model::{HOUR_MS, MINUTE_MS};
 use rejoinder_projection_store::ProjectionStore;
-use rejoinder_runtime::{Clock, Options};
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use rejoinder_runtime::Options;
+use xxhash_rust::xxh3::Xxh3;
 
-use super::audit::{GRACE_MS, TICK_MS};
 use super::clients::Clients;
-use super::clock::{ProcessClock, Sky};
-use super::desk::{Desk, Hangs, Seat};
+use super::clock::Sky;
+use super::desk::{Desk, Hangs};
 use super::disk::Disk;
 use super::trace::{Roughness, Trace};
 use super::{Plant, Wrong};
 use crate::client::Random;
 
 mod faults;
+mod open;
 mod rest;
+mod retry;
 mod verdict;
 
-/// Clocks in Berlin change within a day or two: to winter time at the first, to summer time at the other.
-const CHANGES: [Millis; 2] = [1_698_541_200_000, 1_711_846_800_000];
 const MACHINES: usize = 2;
 
 /// A partition and who works on it.
-struct Counter {
+pub(super) struct Counter {
     /// Who is assigned.
-    desk: Desk,
+    pub(super) desk: Desk,
     /// Who was, and may not know better.
     zombie: Option<Desk>,
     /// For how many more actions each service but ingest hangs, by number.
@@ -47,12 +46,12 @@ type Disks = [Disk; 4];
 pub(super) struct World {
     random: Random,
     plant: Plant,
-    log: Arc<MemoryLog>,
-    sky: Arc<Sky>,
+    pub(super) log: Arc<MemoryLog>,
+    pub(super) sky: Arc<Sky>,
     /// By partition, then machine.
     disks: Vec<[Disks; MACHINES]>,
-    counters: Vec<Counter>,
-    clients: Clients,
+    pub(super) counters: Vec<Counter>,
+    pub(super) clients: Clients,
     options: Options,
     /// How many of four faults happen.
     weather: u64,
@@ -77,74 +76,6 @@ pub fn run(store: &ProjectionStore, seed: u64, plant: Plant) -> Result<Trace, Wr
 }
 
 impl World {
-    fn new(store: &ProjectionStore, seed: u64, plant: Plant) -> Result<Self, Wrong> {
-        let mut random = Random(xxh3_64(&seed.to_le_bytes()));
-        plant.take_root();
-        let partitions = u16::try_from(1 + random.below(3)).unwrap_or(1);
-        let log = MemoryLog::with_manual_sync(partitions);
-        let change = CHANGES[usize::try_from(random.below(2)).unwrap_or_default()];
-        let start = change - i64::try_from(random.below((2 * DAY_MS).unsigned_abs())).unwrap_or_default();
-        let sky = Sky::starting_at(start);
-        let options = Options {
-            checkpoint_events: 5 + random.below(60),
-            max_in_flight: usize::try_from(1 + random.below(8)).unwrap_or(1),
-            tick_interval_ms: TICK_MS,
-            memory_bytes: if random.below(2) == 0 { 1 } else { 64 << 20 },
-            heartbeat_ms: MINUTE_MS,
-            grace_ms: if plant == Plant::NoGrace { 1 } else { GRACE_MS },
-            ..Options::default()
-        };
-        let clients = Clients::new(&mut random, partitions, start, plant);
-        let weather = 1 + random.below(4);
-        let mut world = Self {
-            random,
-            plant,
-            log,
-            sky,
-            disks: Vec::new(),
-            counters: Vec::new(),
-            clients,
-            options,
-            weather,
-            desks: 0,
-            actions: Xxh3::new(),
-            rough: Roughness::default(),
-        };
-        for partition in 0..partitions {
-            let disk = |machine, service| Disk::new(store.lane(service, place_on_disk(partition, machine)));
-            let of = |machine| -> Result<Disks, Wrong> {
-                let [ingest, threading, routing, sla] = Service::ALL.map(|service| disk(machine, service));
-                Ok([ingest?, threading?, routing?, sla?])
-            };
-            world.disks.push([of(0)?, of(1)?]);
-            let desk = world.open_desk(partition, 0)?;
-            world.counters.push(Counter { desk, zombie: None, hangs: [0; 4] });
-        }
-        Ok(world)
-    }
-
-    /// Starts a process on a machine for a partition.
-    fn open_desk(&mut self, partition: u16, machine: usize) -> Result<Desk, Wrong> {
-        self.desks += 1;
-        let clock: Arc<dyn Clock> = ProcessClock::new(&self.sky);
-        let writer = self.random.below(1 << 31) << 32 | self.random.below(1 << 31);
-        let writer = if self.plant == Plant::NamelessClaims { 0 } else { writer };
-        let options = Options { writer, ..self.options };
-        let stores = Service::ALL.map(|service| {
-            let disk = &self.disks[usize::from(partition)][machine][service as usize - 1];
-            (self.plant.view(&self.log, service), disk.store.clone())
-        });
-        let [ingest, threading, routing, sla] = &stores;
-        Ok(Desk {
-            number: self.desks,
-            machine,
-            ingest: Seat::open(partition, &ingest.0, &clock, &ingest.1, options)?,
-            threading: Seat::open(partition, &threading.0, &clock, &threading.1, options)?,
-            routing: Seat::open(partition, &routing.0, &clock, &routing.1, options)?,
-            sla: Seat::open(partition, &sla.0, &clock, &sla.1, options)?,
-        })
-    }
-
     fn note(&mut self, what: &str, numbers: &[u64]) {
         self.actions.update(what.as_bytes());
         numbers.iter().for_each(|number| self.actions.update(&number.to_le_bytes()));
@@ -280,9 +211,4 @@ impl World {
         self.note("time", &[ms]);
         self.sky.pass(i64::try_from(ms).unwrap_or_default());
     }
-}
-
-/// Each machine has a part of the store of its own.
-pub(super) fn place_on_disk(partition: u16, machine: usize) -> u16 {
-    partition * 8 + u16::try_from(machine).unwrap_or_default()
 }

@@ -9,7 +9,8 @@ use rejoinder_model::{MessageKey, Millis};
 use rejoinder_wire::event::{ClockFigures, Direction, Metric};
 
 use super::placement::{Placement, Said};
-use super::time::Tick;
+use super::time::Roots;
+use crate::simulation::Wrong;
 
 /// What a clock is about.
 #[derive(Clone, Debug)]
@@ -51,13 +52,19 @@ impl About {
         })
     }
 
-    /// A reply that stood in the log before a tick, and makes a breach by this tick a false one.
-    pub(super) fn stood_before<'p>(&self, tick: &Tick, placement: &'p Placement) -> Option<&'p Said> {
-        let then = |base: u64| tick.roots.get(&base).copied().unwrap_or(base);
-        let (root, now) = (then(self.thread), placement.root(self.thread));
-        // As the thread was by the tick; what people have parted since then counts for nothing.
-        let within = |said: &Said| then(said.placed.thread) == root && placement.root(said.placed.thread) == now;
-        self.reply_in_time(placement, |said| said.received < tick.index && said.placed.thread != 0 && within(said))
+    /// A reply that stood in the log before a tick makes a breach by this tick a false one. Threads are
+    /// taken as they were by the tick; what was parted since then counts for nothing.
+    pub(super) fn is_false(&self, tick: u64, roots: &Roots, placement: &Placement) -> Result<(), Wrong> {
+        let (root, now) = (roots.get(&self.thread), placement.root(self.thread));
+        let within = |said: &Said| {
+            let base = said.placed.thread;
+            root.is_some() && roots.get(&base) == root && placement.root(base) == now
+        };
+        let stood = self.reply_in_time(placement, |said| said.received < tick && within(said));
+        stood.map_or(Ok(()), |reply| {
+            let at = reply.received;
+            Err(format!("a false breach of {self:?} by the tick at {tick}: {at} holds a reply in time"))
+        })
     }
 
     /// A reply that came whenever, and takes a breach back.

@@ -159,6 +159,11 @@ impl Placement {
         Ok(())
     }
 
+    /// Nothing is set aside.
+    pub(super) fn all_known(&self) -> bool {
+        self.aside.is_empty()
+    }
+
     /// A service downstream acts on a tick: all that was received before it has its place, and the
     /// service has considered that.
     pub(super) fn is_settled(&self, tick: &Tick, frame: Frame) -> Result<(), Wrong> {

@@ -206,7 +206,8 @@ impl Clients {
         desk.routing.push(Decide::new(name, decision, reply));
     }
 
-    fn connect(&mut self, shop: usize, agent: usize, desk: &Desk) {
+    /// An agent opens a stream.
+    pub(in crate::simulation) fn connect(&mut self, shop: usize, agent: usize, desk: &Desk) {
         let at = &mut self.shops[shop];
         at.agents[agent].connects = true;
         let (name, command) = (at.name.clone(), Command::Connect { agent: at.agents[agent].id.clone() });

@@ -39,6 +39,24 @@ impl Clients {
         }
     }
 
+    /// Publishes a certain message at once; answers with its number.
+    pub(in crate::simulation) fn deliver(&mut self, shop: usize, draft: Draft, desk: &Desk, now: Millis) -> usize {
+        self.shops[shop].drafts.push(draft);
+        let newest = self.shops[shop].drafts.len() - 1;
+        self.publish_these(shop, vec![newest], desk, now);
+        newest
+    }
+
+    /// How much was drawn and said in a workspace so far.
+    pub(in crate::simulation) fn said(&self, shop: usize) -> usize {
+        self.shops[shop].drafts.len()
+    }
+
+    /// A message by its number.
+    pub(in crate::simulation) fn draft(&self, shop: usize, number: usize) -> Draft {
+        self.shops[shop].drafts[number].clone()
+    }
+
     /// Publishes again what was never answered, and what was kept back; `false` when all was.
     pub(in crate::simulation) fn publish_unanswered(&mut self, shop: usize, desk: &Desk, now: Millis) -> bool {
         let waits = |draft: &Draft| (draft.sent || draft.live) && !draft.acknowledged;

@@ -49,13 +49,25 @@ impl Clients {
         let at = &mut self.shops[shop];
         let again = |order: &Order| !order.waiting && !order.closed && now < order.first_sent + RETRY_FOR_MS;
         let order = if random.below(2) == 0 { at.orders.iter().position(again) } else { None };
-        let Some(order) = order.or_else(|| {
-            let command = command_on(random, &at.threads, at.regroups, now)?;
-            at.orders.push(Order { command, first_sent: now, waiting: false, closed: false });
-            Some(at.orders.len() - 1)
-        }) else {
-            return;
-        };
+        match order {
+            Some(order) => self.send_order(shop, order, desk),
+            None => {
+                let command = command_on(random, &at.threads, at.regroups, now);
+                command.into_iter().for_each(|command| self.order(shop, command, desk, now));
+            }
+        }
+    }
+
+    /// Gives a certain command.
+    pub(in crate::simulation) fn order(&mut self, shop: usize, command: Command, desk: &Desk, now: Millis) {
+        let orders = &mut self.shops[shop].orders;
+        orders.push(Order { command, first_sent: now, waiting: false, closed: false });
+        let order = orders.len() - 1;
+        self.send_order(shop, order, desk);
+    }
+
+    fn send_order(&mut self, shop: usize, order: usize, desk: &Desk) {
+        let at = &mut self.shops[shop];
         at.orders[order].waiting = true;
         let (name, command) = (at.name.clone(), at.orders[order].command.clone());
         let (workspace, request_id) = (name.clone(), request_id(order));

@@ -53,12 +53,7 @@ impl Clients {
         desk.sla.push(Decide::new(name, decision, reply));
     }
 
-    pub(super) fn nodded(
-        &mut self,
-        shop: usize,
-        nod: usize,
-        done: Option<(Nodded, Position)>,
-    ) -> Result<(), Wrong> {
+    pub(super) fn nodded(&mut self, shop: usize, nod: usize, done: Option<(Nodded, Position)>) -> Result<(), Wrong> {
         let at = &mut self.shops[shop];
         let (service, request) = (Service::SlaTimer, MessageKey::new(&at.name, "request", None, &request_id(nod)));
         let asked = &mut at.nods[nod];

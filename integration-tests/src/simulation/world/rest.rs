@@ -1,9 +1,9 @@
 //! How it ends: everything heals, what is due fires, and nothing is left to do.
 
 use super::World;
-use crate::simulation::Wrong;
 use crate::simulation::audit::GRACE_MS;
 use crate::simulation::desk::Post as _;
+use crate::simulation::{Plant, Wrong};
 
 /// More timers than a world has, one after the other.
 const LONGEST_WAIT: u32 = 200;
@@ -13,7 +13,7 @@ const MOST_ROUNDS: u64 = 200;
 
 impl World {
     /// Steps and syncs until nothing more is written.
-    pub(super) fn settle(&mut self) -> Result<(), Wrong> {
+    pub(in crate::simulation) fn settle(&mut self) -> Result<(), Wrong> {
         for _ in 0..MOST_ROUNDS {
             let before = self.records();
             for counter in &mut self.counters {
@@ -31,7 +31,7 @@ impl World {
         Err("the lanes never come to rest".into())
     }
 
-    pub(super) fn come_to_rest(&mut self) -> Result<(), Wrong> {
+    pub(in crate::simulation) fn come_to_rest(&mut self) -> Result<(), Wrong> {
         self.note("rest", &[]);
         self.sky.set_off(0);
         self.log.sync();
@@ -44,6 +44,9 @@ impl World {
             return Err("not every lane is live after all faults are gone".into());
         }
         self.send_again()?;
+        if self.plant == Plant::Poison {
+            self.retry_what_is_set_aside()?;
+        }
         self.wait_for_timers()?;
         let before = self.records();
         self.settle()?;

@@ -12,7 +12,8 @@ use rejoinder_sla_core::SlaTimer;
 use rejoinder_threading_core::Threading;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{MACHINES, World, place_on_disk};
+use super::open::place_on_disk;
+use super::{MACHINES, World};
 use crate::simulation::Wrong;
 use crate::simulation::audit;
 use crate::simulation::clock::ProcessClock;
@@ -22,7 +23,7 @@ use crate::simulation::trace::Trace;
 
 impl World {
     pub(in crate::simulation) fn verdict(mut self, store: &ProjectionStore) -> Result<Trace, Wrong> {
-        let mut bytes = Xxh3::new();
+        let (mut bytes, mut aside) = (Xxh3::new(), 0);
         for partition in 0..self.log.partitions() {
             self.log.visible(partition).iter().for_each(|record| bytes.update(record));
             let theirs = self.clients.promises.iter().filter(|(of, _)| *of == partition);
@@ -42,10 +43,11 @@ impl World {
                 return Err(format!("partition {partition}: the live state is not the rebuilt one"));
             }
             self.rough = self.rough.with(found.rough);
+            aside += found.aside;
         }
         self.rough.lost = self.clients.lost;
         self.rough.duplicates = self.clients.duplicates;
-        Ok(Trace { log: bytes.digest(), actions: self.actions.digest(), rough: self.rough })
+        Ok(Trace { log: bytes.digest(), actions: self.actions.digest(), rough: self.rough, aside })
     }
 
     /// The digest of a state that a lane of its own folds from the first record on.
