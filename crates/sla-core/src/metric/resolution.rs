@@ -36,13 +36,11 @@ fn instance(issue: &[Stretch<'_>], followed_at: Option<Millis>, terms: Terms<'_>
     let opener = issue.iter().map(|stretch| stretch.opener).min_by_key(|opener| (opener.time, opener.key))?;
     let end = match last.resolve {
         None => End::Running,
-        Some(resolve) if terms.rule.confirmed && resolve.unconfirmed => {
-            match (resolve.confirmed_at, followed_at) {
-                (Some(at), _) => End::Met(at.max(opener.time)),
-                (None, Some(at)) => End::Cancelled(at.max(resolve.at), Reason::NotNeeded),
-                (None, None) => End::Paused,
-            }
-        }
+        Some(resolve) if terms.rule.confirmed && resolve.unconfirmed => match (resolve.confirmed_at, followed_at) {
+            (Some(at), _) => End::Met(at.max(opener.time)),
+            (None, Some(at)) => End::Cancelled(at.max(resolve.at), Reason::NotNeeded),
+            (None, None) => End::Paused,
+        },
         Some(resolve) => End::Met(resolve.at.max(opener.time)),
     };
     let asks = || issue.iter().flat_map(|stretch| &stretch.asks);

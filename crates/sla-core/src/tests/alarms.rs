@@ -4,7 +4,7 @@ use rejoinder_machine::State as _;
 use rejoinder_model::{AlarmId, MINUTE_MS};
 use rejoinder_wire::event::{Event, Metric, alarm_cleared, alarm_raised, event::Body};
 
-use super::world::{T, WORKSPACE, World, target};
+use super::world::{T, WORKSPACE, World, policy, target};
 use crate::command::{Asked, Refusal, acknowledge};
 
 fn world(warn_after: &[i64]) -> World {
@@ -76,6 +76,22 @@ fn a_reply_in_time_that_came_late_takes_the_breach_back() {
             ("70 reply 60", &["breach retracted", "retracted"]),
         ],
     );
+}
+
+#[test]
+fn a_reply_in_time_takes_a_breach_back_when_nobody_promises_that_any_more() {
+    let mut world = world(&[]);
+    for line in ["0 customer", "60 tick", "70 reply"] {
+        world.does(line);
+    }
+    world.adopt(2, policy(vec![target(Metric::NextResponse, 60)]));
+    world.tick();
+    let before = world.events.len();
+    world.does("80 reply 65");
+    assert_eq!(rung(&world.events, before), [""; 0], "it was too late as well");
+    world.does("90 reply 60");
+    assert_eq!(rung(&world.events, before), ["breach retracted"]);
+    assert_eq!(world.clocks(1, Metric::FirstResponse), ["met from 0, at 60 after 60"]);
 }
 
 #[test]
