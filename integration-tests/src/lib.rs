@@ -2,6 +2,8 @@
 
 pub mod auditor;
 pub mod client;
+pub mod desktop;
+pub mod floor;
 pub mod golden;
 pub mod server;
 pub mod simulation;

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rejoinder_integration_tests::auditor::by_itself;
 use rejoinder_integration_tests::client::Random;
 use rejoinder_integration_tests::server::Server;
 use rejoinder_integration_tests::{
@@ -45,7 +46,9 @@ fn through_kills(file: &Path, format: &str) -> String {
     }
     assert!(kills > 0, "the server was killed while it took messages");
     assert!(server.stop().contains("stopping"));
+    assert_eq!(by_itself(&data_dir), [""; 0], "items, offers, clocks and alarms hold in themselves");
     let data_dir = data_dir.to_str().unwrap();
+    let _ = data(&["log", "verify", "--data-dir", data_dir]);
     let _ = data(&["log", "rebuild", "--compare", "--data-dir", data_dir]);
     data(&["threads", "export", "--data-dir", data_dir])
 }

@@ -13,8 +13,9 @@ use rejoinder_api::ingest::PublishBatchRequest;
 use rejoinder_api::ingest::publish_result::Outcome;
 use rejoinder_api::threading::thread_service_client::ThreadServiceClient;
 use rejoinder_api::threading::{ListMessagesRequest, ListThreadsRequest};
-use rejoinder_integration_tests::auditor::check;
+use rejoinder_integration_tests::auditor::{after_closing, check};
 use rejoinder_integration_tests::client::{Client, message};
+use rejoinder_integration_tests::floor::{Floor, WORKSPACE};
 use rejoinder_integration_tests::server::Server;
 use rejoinder_integration_tests::{binary, data, run};
 use tonic::{Code, Status};
@@ -435,6 +436,31 @@ fn a_full_disk_stops_the_server_loudly_and_takes_nothing_that_was_acknowledged()
     assert!(client.history().acknowledged() > 100, "{}", client.history().acknowledged());
     let after = tempfile::tempdir().unwrap();
     copy(&disk.seen().join("data"), after.path());
+    check(after.path(), &client.history());
+}
+
+#[test]
+fn a_disk_that_fills_while_agents_work_takes_nothing_of_what_they_were_told() {
+    let Some(disk) = SmallDisk::new(16 << 20) else { return };
+    let (mut client, floor) = (Client::default(), Floor::default());
+    let server = disk.try_start(0).unwrap();
+    floor.open(&server);
+    let people = floor.begin(&server, 1);
+    client.load_until_gone(&server, 4);
+    floor.end(people);
+    let (status, said) = server.ended();
+    assert!(status.code() == Some(1) && said.contains("No space left") && !said.contains("panicked"), "{said}");
+    let place = disk.place.path().to_str().unwrap();
+    assert!(disk.run("mount", &["-o", "remount,size=256m", place]).status.success());
+    let server = disk.try_start(0).unwrap();
+    floor.close(&server, 2).unwrap();
+    assert!(server.stop().contains("stopping"));
+    let after = tempfile::tempdir().unwrap();
+    copy(&disk.seen().join("data"), after.path());
+    let memory = floor.memory();
+    let findings = after_closing(after.path(), WORKSPACE, &memory);
+    assert!(findings.is_empty(), "{} findings, like {:#?}", findings.len(), findings.first());
+    assert!(memory.acknowledged() > 10, "the work was real: {}", memory.acknowledged());
     check(after.path(), &client.history());
 }
 

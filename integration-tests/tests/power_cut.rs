@@ -10,8 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use rejoinder_integration_tests::auditor::{check, findings};
+use rejoinder_integration_tests::auditor::{after_closing, after_kill, check, findings};
 use rejoinder_integration_tests::client::{Client, Random};
+use rejoinder_integration_tests::floor::memory::Promise;
+use rejoinder_integration_tests::floor::{Floor, WORKSPACE};
 use rejoinder_integration_tests::number;
 use rejoinder_integration_tests::server::Server;
 
@@ -109,6 +111,31 @@ fn a_power_cut_takes_nothing_that_was_acknowledged() {
     let acknowledged = client.history().acknowledged();
     assert!(acknowledged as u64 > 10 * rounds, "the load was real: {acknowledged}");
     check(&disk.data(), &client.history());
+}
+
+#[test]
+fn a_power_cut_takes_nothing_that_agents_and_watchers_were_told() {
+    let mut disk = Disk::new();
+    let floor = Floor::default();
+    let rounds = number("REJOINDER_POWER_CUTS", 15) / 2;
+    let mut random = Random(rounds + 1);
+    let mut first = Some(disk.start(""));
+    first.iter().for_each(|server| floor.open(server));
+    for round in 0..rounds {
+        let server = first.take().unwrap_or_else(|| disk.start(""));
+        floor.work_and_kill(server, Duration::from_millis(200 + random.below(1_200)), round);
+        disk.cut(round % 2 == 1);
+        let findings = after_kill(&disk.data(), WORKSPACE, &floor.memory());
+        assert!(findings.is_empty(), "round {round}: {} findings, like {:#?}", findings.len(), findings.first());
+    }
+    let server = disk.start("");
+    floor.close(&server, rounds).unwrap();
+    assert!(server.stop().contains("stopping"));
+    let memory = floor.memory();
+    let findings = after_closing(&disk.data(), WORKSPACE, &memory);
+    assert!(findings.is_empty(), "{} findings, like {:#?}", findings.len(), findings.first());
+    let accepted = memory.count(|promise| matches!(promise, Promise::Accepted { .. }));
+    assert!(accepted as u64 > rounds && !memory.rung.is_empty(), "the work was real: {accepted}");
 }
 
 #[test]

@@ -7,6 +7,8 @@ use rejoinder_model::Millis;
 use crate::interaction::Interaction;
 use crate::{email, jsonl, reddit, twcs, x_api};
 
+/// The account of records that name none, when the caller does not either.
+pub const UNKNOWN_ACCOUNT: &str = "unknown";
 /// The longest id that is taken.
 const MAX_ID_BYTES: usize = 512;
 /// The most messages that an interaction may name as answered.
@@ -40,6 +42,17 @@ impl Format {
     ];
 }
 
+impl Format {
+    /// Do records say whose account they reached?
+    #[must_use]
+    pub fn names_account(self) -> bool {
+        match self {
+            Self::Jsonl | Self::Twcs => true,
+            Self::Email | Self::Reddit | Self::XApi => false,
+        }
+    }
+}
+
 impl std::str::FromStr for Format {
     type Err = String;
 
@@ -59,7 +72,7 @@ pub struct Options {
 
 impl Options {
     pub(crate) fn account(&self) -> String {
-        self.account.clone().unwrap_or_else(|| "unknown".to_owned())
+        self.account.clone().unwrap_or_else(|| UNKNOWN_ACCOUNT.to_owned())
     }
 }
 

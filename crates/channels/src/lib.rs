@@ -10,5 +10,5 @@ mod text;
 mod twcs;
 mod x_api;
 
-pub use format::{Format, Malformed, Options, Record, read};
+pub use format::{Format, Malformed, Options, Record, UNKNOWN_ACCOUNT, read};
 pub use interaction::{Attachment, Author, Direction, Interaction, Reach, Structure, Visibility};

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use serde::Deserialize;
 
-use crate::format::{Item, Malformed, Record};
+use crate::format::{Item, Malformed, Record, UNKNOWN_ACCOUNT};
 use crate::framing;
 use crate::interaction::{Author, Direction, Interaction};
 use crate::text::{unescape, x_time};
@@ -113,7 +113,7 @@ fn interaction(row: &Row, line: u64, place: &str) -> Item {
     let account = if inbound { mentioned(&text) } else { Some(author.clone()) };
     let interaction = Interaction {
         channel: "x".into(),
-        account: account.unwrap_or_else(|| "unknown".into()),
+        account: account.unwrap_or_else(|| UNKNOWN_ACCOUNT.into()),
         external_id: id(required("tweet_id")?),
         global_ids: true,
         direction: Some(if inbound { Direction::Inbound } else { Direction::Outbound }),

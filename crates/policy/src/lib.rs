@@ -58,8 +58,12 @@ const FILES: [(&str, Read); 7] = [
 ];
 
 /// Who looks at what files say of each other, once all are read.
-const REFERENCES: [(&str, References); 3] =
-    [("agents.toml", agents::references), ("queues.toml", queues::references), ("routing.toml", routing::references)];
+const REFERENCES: [(&str, References); 4] = [
+    ("agents.toml", agents::references),
+    ("queues.toml", queues::references),
+    ("routing.toml", routing::references),
+    ("sla.toml", sla::references),
+];
 
 /// Reads the files of a policy.
 ///

@@ -118,6 +118,15 @@ pub(crate) fn references(file: &File<'_>, policy: &Policy, problems: &mut Proble
     let routing = &policy.routing;
     for (table, span) in file.tables(file.root(), "queue", &mut silent) {
         let Some(name) = file.string(table, "name", &mut silent) else { continue };
+        // Without agents nobody has a skill yet; with some, one that none has keeps items waiting for ever.
+        let skills: Vec<&str> =
+            routing.agents.iter().flat_map(|agent| agent.skills.keys().map(String::as_str)).collect();
+        for (skill, at) in file.strings(table, "required", &mut silent) {
+            if !routing.agents.is_empty() && !skills.contains(&skill.as_str()) {
+                let what = format!("no agent has the skill {skill:?}{}", crate::reader::nearest(&skill, &skills));
+                problems.at(file.name, file.text, at, what);
+            }
+        }
         if let Some(overflow) = file.string(table, "overflow", &mut silent) {
             let at = table.get("overflow").and_then(Item::span);
             routing::known_queue(file, policy, overflow, at.clone(), problems);

@@ -9,6 +9,7 @@ use crate::Policy;
 use crate::duration;
 use crate::problem::Problems;
 use crate::reader::{File, nearest};
+use crate::routing;
 
 /// The calendar that need not be written down: round the clock.
 pub(crate) const ALWAYS: &str = "always";
@@ -28,6 +29,17 @@ const METRICS: [(&str, Metric); 8] = [
 ];
 const RETARGETS: [(&str, Retarget); 3] =
     [("keep", Retarget::Keep), ("shorten_only", Retarget::ShortenOnly), ("restart", Retarget::Restart)];
+
+/// What policies say of queues.
+pub(crate) fn references(file: &File<'_>, policy: &Policy, problems: &mut Problems) {
+    let mut silent = Problems::default();
+    for (table, _) in file.tables(file.root(), "policy", &mut silent) {
+        let Some(matches) = table.get("match").and_then(Item::as_table_like) else { continue };
+        for (queue, span) in file.strings(matches, "queue", &mut silent) {
+            routing::known_queue(file, policy, &queue, span, problems);
+        }
+    }
+}
 
 pub(crate) fn read(file: &File<'_>, policy: &mut Policy, problems: &mut Problems) {
     file.known_keys(file.root(), &["policy"], problems);

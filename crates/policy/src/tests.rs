@@ -324,6 +324,19 @@ fn what_is_wrong_with_targets_and_calendars_is_named_with_its_place() {
 }
 
 #[test]
+fn skills_and_queues_that_nothing_has_are_named() {
+    let queues = "[[queue]]\nname = \"es\"\nrequired = [\"spansh\"]\n";
+    let agents = "[[agent]]\nid = \"ann\"\nqueues = [\"es\"]\nskills = { spanish = 3 }\n";
+    let sla = "[[policy]]\nname = \"p\"\nmatch = { queue = [\"es\", \"se\"] }\n[policy.targets]\nresolution = \"1d\"\n";
+    let expected = [
+        "queues.toml:3:13: no agent has the skill \"spansh\"; did you mean \"spanish\"?",
+        "sla.toml:3:26: there is no queue \"se\"; did you mean \"es\"?",
+    ];
+    assert_eq!(said(&[("agents.toml", agents), ("queues.toml", queues), ("sla.toml", sla)]), expected);
+    assert_eq!(said(&[("queues.toml", queues)]), [""; 0], "nobody works here yet");
+}
+
+#[test]
 fn an_overflow_may_not_come_back_over_others() {
     let queues = "[[queue]]\nname = \"a\"\noverflow = \"b\"\n[[queue]]\nname = \"b\"\noverflow = \"c\"\n\
                   [[queue]]\nname = \"c\"\noverflow = \"b\"\n";

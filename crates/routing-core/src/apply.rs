@@ -6,17 +6,17 @@ use rejoinder_machine::{Own, TableKey};
 use rejoinder_model::{AgentKey, DAY_MS, MessageKey, Millis, OfferId, PersonId, ThreadId, WorkItemId};
 use rejoinder_wire::event::event::Body;
 use rejoinder_wire::event::{
-    AgentPresenceChanged, DecisionExplained, Event, OfferMade, Priority, QueueDriven, RoutingPolicyAdopted,
-    WorkItemAssigned, WorkItemCancelled, WorkItemMoved, WorkItemParked, WorkItemPrioritised, WorkItemQueued,
-    WorkItemWoken, work_item_cancelled, work_item_parked,
+    AgentPresenceChanged, DecisionExplained, Event, OfferDeclined, OfferMade, Priority, QueueDriven,
+    RoutingPolicyAdopted, WorkItemAssigned, WorkItemCancelled, WorkItemMoved, WorkItemParked, WorkItemPrioritised,
+    WorkItemQueued, WorkItemWoken, work_item_cancelled, work_item_parked,
 };
 
 use crate::item::fresh;
 use crate::key::{TodoKey, Work};
 use crate::policy::Policy;
 use crate::record::{
-    Agent, Candidate, Cursor, Decision, Held, Item, Offer, OfferState, Phase, Request, SetAside, Thread, Todo,
-    Workspace,
+    Agent, Candidate, Cursor, Decision, Held, Item, Offer, OfferState, Outcomes, Phase, Request, SetAside, Thread,
+    Todo, Workspace,
 };
 use crate::state::{OFFER, Routing};
 use lists::{change_agent, change_item, timer};
@@ -31,18 +31,23 @@ pub(crate) fn apply(state: &mut Routing, own: Own, event: &Event) {
         remember(state, key, event.decided_at, body);
     }
     let workspace = event.workspace.as_str();
+    count(state, workspace, event.body.as_ref());
     match &event.body {
         Some(Body::RoutingPolicyAdopted(adopted)) => adopt(state, workspace, adopted),
         Some(Body::AgentPresenceChanged(changed)) => change_presence(state, own, workspace, changed),
         Some(Body::WorkItemQueued(queued)) => queue(state, own, workspace, queued),
         Some(Body::WorkItemPrioritised(prioritised)) => prioritise(state, own, prioritised),
         Some(Body::OfferMade(made)) => make_offer(state, own, workspace, made),
-        Some(Body::OfferAccepted(ended)) => end_offer(state, own, ended.offer, OfferState::Accepted, 0),
+        Some(Body::OfferAccepted(ended)) => end_offer(state, own, ended.offer, OfferState::Accepted, ended.at),
         Some(Body::OfferDeclined(ended)) => {
-            end_offer(state, own, ended.offer, OfferState::Declined, ended.excluded_until);
+            end_offer(state, own, ended.offer, OfferState::Declined, ended.at);
+            shun(state, own, ended);
         }
-        Some(Body::OfferTimedOut(ended)) => end_offer(state, own, ended.offer, OfferState::TimedOut, 0),
-        Some(Body::OfferRevoked(ended)) => end_offer(state, own, ended.offer, OfferState::Revoked, 0),
+        Some(Body::OfferTimedOut(ended)) => end_offer(state, own, ended.offer, OfferState::TimedOut, ended.at),
+        Some(Body::OfferRevoked(ended)) => {
+            end_offer(state, own, ended.offer, OfferState::Revoked, ended.at);
+            state.offers.update(&OfferId(ended.offer), |offer| offer.because = ended.reason);
+        }
         Some(Body::WorkItemAssigned(assigned)) => assign(state, own, workspace, assigned),
         Some(Body::WorkItemAnswered(answered)) => {
             update_thread(state, answered.thread, |thread| thread.unanswered_since = 0);
@@ -80,6 +85,28 @@ pub(crate) fn apply(state: &mut Routing, own: Own, event: &Event) {
         // What these tell follows from the events beside them.
         Some(Body::AgentLoadChanged(_) | Body::Overcommitted(_) | Body::WorkItemTransferred(_)) => {}
         _ => {}
+    }
+}
+
+/// Counts what became of offers and items.
+fn count(state: &mut Routing, workspace: &str, body: Option<&Body>) {
+    let change: fn(&mut Outcomes) = match body {
+        Some(Body::OfferMade(_)) => |outcomes| outcomes.made += 1,
+        Some(Body::OfferAccepted(_)) => |outcomes| outcomes.accepted += 1,
+        Some(Body::OfferDeclined(_)) => |outcomes| outcomes.declined += 1,
+        Some(Body::OfferTimedOut(_)) => |outcomes| outcomes.timed_out += 1,
+        Some(Body::OfferRevoked(_)) => |outcomes| outcomes.revoked += 1,
+        Some(Body::WorkItemQueued(queued)) if queued.opened => |outcomes| outcomes.opened += 1,
+        Some(Body::WorkItemDone(_)) => |outcomes| outcomes.done += 1,
+        Some(Body::WorkItemCancelled(_)) => |outcomes| outcomes.cancelled += 1,
+        Some(Body::Overcommitted(_)) => |outcomes| outcomes.overcommitted += 1,
+        _ => return,
+    };
+    let key = workspace.to_owned();
+    if !state.outcomes.update(&key, change) {
+        let mut outcomes = Outcomes::default();
+        change(&mut outcomes);
+        state.outcomes.put(key, outcomes);
     }
 }
 
@@ -202,6 +229,8 @@ fn make_offer(state: &mut Routing, own: Own, workspace: &str, made: &OfferMade) 
         state: OfferState::Pending,
         made_at: made.at,
         expires_at: made.expires_at,
+        ended_at: 0,
+        because: 0,
     };
     state.offers.put(OfferId(made.offer), offer);
     state.timers.arm(timer(made.offer, made.expires_at, OFFER), own.own_seq);
@@ -219,17 +248,11 @@ fn make_offer(state: &mut Routing, own: Own, workspace: &str, made: &OfferMade) 
     });
 }
 
-fn end_offer(state: &mut Routing, own: Own, id: u64, how: OfferState, excluded_until: Millis) {
+fn end_offer(state: &mut Routing, own: Own, id: u64, how: OfferState, at: Millis) {
     let Some(offer) = state.offers.get(&OfferId(id)) else { return };
     state.timers.disarm(&timer(id, offer.expires_at, OFFER));
-    state.offers.update(&OfferId(id), |offer| offer.state = how);
-    change_item(state, own, offer.item, |item| {
-        item.offers.retain(|other| *other != id);
-        if excluded_until != 0 {
-            item.shunned.retain(|(agent, _)| *agent != offer.agent);
-            item.shunned.push((offer.agent.clone(), excluded_until));
-        }
-    });
+    state.offers.update(&OfferId(id), |offer| (offer.state, offer.ended_at) = (how, at));
+    change_item(state, own, offer.item, |item| item.offers.retain(|other| *other != id));
     change_agent(state, own, &offer.workspace, &offer.agent, |agent| {
         match how {
             OfferState::TimedOut => agent.timed_out = agent.timed_out.saturating_add(1),
@@ -240,6 +263,14 @@ fn end_offer(state: &mut Routing, own: Own, id: u64, how: OfferState, excluded_u
         if how != OfferState::Accepted {
             agent.held.retain(|held| held.offer != id);
         }
+    });
+}
+
+/// Who declined is passed over for a time.
+fn shun(state: &mut Routing, own: Own, declined: &OfferDeclined) {
+    change_item(state, own, declined.item, |item| {
+        item.shunned.retain(|(agent, _)| *agent != declined.agent);
+        item.shunned.push((declined.agent.clone(), declined.excluded_until));
     });
 }
 
@@ -384,12 +415,17 @@ fn move_item(state: &mut Routing, own: Own, moved: &WorkItemMoved) {
 
 fn keep(state: &mut Routing, explained: &DecisionExplained) {
     lists::done_with(state, explained.item);
+    let standing = state.item(explained.item).map(|item| item.offers.clone()).unwrap_or_default();
+    let to_chosen =
+        |id: &u64| state.offers.get(&OfferId(*id)).is_some_and(|offer| explained.chosen.contains(&offer.agent));
+    let offers = standing.into_iter().filter(to_chosen).collect();
     let decision = Decision {
         at: explained.at,
         queue: explained.queue.clone(),
         policy_version: explained.policy_version,
         state_own_seq: explained.state_own_seq,
         chosen: explained.chosen.clone(),
+        offers,
         strategy: explained.strategy,
         lost: explained.lost.iter().map(|lost| (lost.reason, lost.agents)).collect(),
         best: explained.best.iter().map(Candidate::from).collect(),

@@ -24,6 +24,45 @@ pub struct Queue {
     pub available: u32,
 }
 
+/// What has become of a workspace's offers and items, ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcomes {
+    /// Offers made.
+    pub made: u64,
+    /// Offers that were accepted.
+    pub accepted: u64,
+    /// Offers that were declined.
+    pub declined: u64,
+    /// Offers that nobody answered.
+    pub timed_out: u64,
+    /// Offers that were taken back.
+    pub revoked: u64,
+    /// Items that came to be.
+    pub opened: u64,
+    /// Items that were finished.
+    pub done: u64,
+    /// Items that were not needed any more.
+    pub cancelled: u64,
+    /// Times that an agent was given more than its capacity.
+    pub overcommitted: u64,
+}
+
+impl Outcomes {
+    /// Adds those of others.
+    pub fn add(&mut self, others: &Self) {
+        let Self { made, accepted, declined, timed_out, revoked, opened, done, cancelled, overcommitted } = others;
+        self.made += made;
+        self.accepted += accepted;
+        self.declined += declined;
+        self.timed_out += timed_out;
+        self.revoked += revoked;
+        self.opened += opened;
+        self.done += done;
+        self.cancelled += cancelled;
+        self.overcommitted += overcommitted;
+    }
+}
+
 /// What routing knows of a thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thread {
@@ -192,6 +231,10 @@ pub struct Offer {
     pub made_at: Millis,
     /// When it ends by itself.
     pub expires_at: Millis,
+    /// When it ended; 0: it stands.
+    pub ended_at: Millis,
+    /// Why it was taken back (`offer_revoked::Reason`).
+    pub because: i32,
 }
 
 /// An agent, as far as it has been seen.
@@ -302,6 +345,8 @@ pub struct Decision {
     pub state_own_seq: u64,
     /// Who was asked; nobody: it went on waiting.
     pub chosen: Vec<String>,
+    /// The offers to them.
+    pub offers: Vec<u64>,
     /// `Strategy`.
     pub strategy: i32,
     /// (`decision_explained::Reason`, agents).

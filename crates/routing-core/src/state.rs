@@ -11,7 +11,7 @@ use crate::index::Index;
 use crate::key::{AgeKey, StaffKey, TodoKey, WaitKey, Work};
 use crate::policy::Policy;
 use crate::record::{
-    Agent, Decision as Explained, Item, Offer, Phase, Queue, Request, SetAside, Thread, Todo, Workspace,
+    Agent, Decision as Explained, Item, Offer, Outcomes, Phase, Queue, Request, SetAside, Thread, Todo, Workspace,
 };
 use crate::{agent, apply, consider, drive, offer};
 
@@ -36,6 +36,8 @@ pub struct Routing {
     pub policies: Table<String, Policy>,
     /// Counts of queues.
     pub queues: Table<QueueKey, Queue>,
+    /// By name of the workspace.
+    pub outcomes: Table<String, Outcomes>,
     /// By number of the thread as it is.
     pub threads: Table<ThreadId, Thread>,
     /// Who served a person last.
@@ -160,6 +162,7 @@ impl State for Routing {
             workspaces: Table::new(1, backing.clone()),
             policies: Table::new(2, backing.clone()),
             queues: Table::new(3, backing.clone()),
+            outcomes: Table::new(19, backing.clone()),
             threads: Table::new(4, backing.clone()),
             persons: Table::new(5, backing.clone()),
             items: Table::new(6, backing.clone()),
@@ -206,6 +209,7 @@ impl State for Routing {
         visitor.visit(&mut self.workspaces);
         visitor.visit(&mut self.policies);
         visitor.visit(&mut self.queues);
+        visitor.visit(&mut self.outcomes);
         visitor.visit(&mut self.threads);
         visitor.visit(&mut self.persons);
         visitor.visit(&mut self.items);

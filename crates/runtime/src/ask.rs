@@ -62,12 +62,20 @@ pub struct Decide<D, R, F> {
     decision: Option<D>,
     answer: Option<R>,
     reply: F,
+    not_before: u64,
 }
 
 impl<D, R, F> Decide<D, R, F> {
     /// A decision; `reply` gets its answer and where it stands, or `None` when the outcome is not known.
     pub fn new(workspace: String, decision: D, reply: F) -> Self {
-        Self { workspace, decision: Some(decision), answer: None, reply }
+        Self { workspace, decision: Some(decision), answer: None, reply, not_before: 0 }
+    }
+
+    /// Decides once all records below `index` were considered.
+    #[must_use]
+    pub fn not_before(mut self, index: u64) -> Self {
+        self.not_before = index;
+        self
     }
 }
 
@@ -79,6 +87,10 @@ where
 {
     fn workspace(&self) -> &str {
         &self.workspace
+    }
+
+    fn not_before(&self) -> u64 {
+        self.not_before
     }
 
     fn decide(&mut self, _: usize, state: &S, context: &Context, out: &mut Vec<Event>) {

@@ -1,10 +1,12 @@
 //! The lanes of one service, as its gRPC handlers see them: by workspace, with answers to wait for.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rejoinder_event_log::EventLog;
 use rejoinder_machine::{Context, Job};
-use rejoinder_model::{Position, Service, partition_of};
+use rejoinder_model::{Millis, Position, Service, partition_of};
 use rejoinder_runtime::{Ask, Decide, JobQueue, Phase, Status as LaneStatus};
 use rejoinder_wire::event::Event;
 use tokio::sync::oneshot;
@@ -18,11 +20,37 @@ struct Lane<S> {
     status: Arc<Mutex<LaneStatus>>,
 }
 
+/// Lanes whose answers others wait for.
+pub trait Upstream: Send + Sync {
+    /// Waits until all below `index` of a workspace's partition is considered by this service and those
+    /// before it, and says below which index all that they wrote about that stands.
+    fn considered<'a>(
+        &'a self,
+        workspace: &'a str,
+        index: u64,
+    ) -> Pin<Box<dyn Future<Output = Result<u64, Status>> + Send + 'a>>;
+}
+
+impl<S: 'static> Upstream for Lanes<S> {
+    fn considered<'a>(
+        &'a self,
+        workspace: &'a str,
+        index: u64,
+    ) -> Pin<Box<dyn Future<Output = Result<u64, Status>> + Send + 'a>> {
+        Box::pin(async move {
+            let ((), as_of) = self.ask_from(workspace, index, |_, _| ()).await?;
+            Ok(index.max(as_of.index + 1))
+        })
+    }
+}
+
 /// The lanes of one service, partition by partition.
 pub struct Lanes<S> {
     log: Arc<dyn EventLog>,
     service: Service,
     lanes: Vec<Lane<S>>,
+    /// Who answers before this service has something to answer.
+    upstream: Option<Arc<dyn Upstream>>,
 }
 
 impl<S: 'static> Lanes<S> {
@@ -33,7 +61,15 @@ impl<S: 'static> Lanes<S> {
         lanes: impl IntoIterator<Item = (Arc<JobQueue<S>>, Arc<Mutex<LaneStatus>>)>,
     ) -> Self {
         let lanes = lanes.into_iter().map(|(jobs, status)| Lane { jobs, status }).collect();
-        Self { log, service, lanes }
+        Self { log, service, lanes, upstream: None }
+    }
+
+    /// Lanes whose inputs another service writes: who waits for a position waits for what that one had
+    /// to say about it.
+    #[must_use]
+    pub fn behind(mut self, upstream: Arc<dyn Upstream>) -> Self {
+        self.upstream = Some(upstream);
+        self
     }
 
     /// The log that they write.
@@ -80,7 +116,8 @@ impl<S: 'static> Lanes<S> {
         })
     }
 
-    /// Asks the state, once all below `wait_for` was considered; answers with the position it holds for.
+    /// Asks the state, once all up to `wait_for` was considered, here and by the services before this one;
+    /// answers with the position it holds for.
     ///
     /// # Errors
     /// As `push`, and UNAVAILABLE when the lane cannot answer now.
@@ -90,9 +127,37 @@ impl<S: 'static> Lanes<S> {
         wait_for: &str,
         question: impl FnOnce(&S) -> R + Send + 'static,
     ) -> Result<(R, Position), Status> {
-        let not_before = self.wait_for(workspace, wait_for)?;
+        self.ask_now(workspace, wait_for, |state, _| question(state)).await
+    }
+
+    /// The same for a question that the time matters to: what decisions take for now, and over a log that
+    /// nobody writes any more the time at its end.
+    ///
+    /// # Errors
+    /// As `ask`.
+    pub async fn ask_now<R: Send + 'static>(
+        &self,
+        workspace: &str,
+        wait_for: &str,
+        question: impl FnOnce(&S, Millis) -> R + Send + 'static,
+    ) -> Result<(R, Position), Status> {
+        let index = self.wait_for(workspace, wait_for)?;
+        self.ask_from(workspace, index, question).await
+    }
+
+    async fn ask_from<R: Send + 'static>(
+        &self,
+        workspace: &str,
+        index: u64,
+        question: impl FnOnce(&S, Millis) -> R + Send + 'static,
+    ) -> Result<(R, Position), Status> {
+        let not_before = match &self.upstream {
+            Some(upstream) if index > 0 => upstream.considered(workspace, index).await?,
+            _ => index,
+        };
         let (reply, answer) = oneshot::channel();
-        let ask = Ask::new(workspace.to_owned(), question, |answer| {
+        let look = |state: &S, context: &Context, _: &mut Vec<Event>| question(state, context.now);
+        let ask = Decide::new(workspace.to_owned(), look, |answer| {
             // Who asked may be gone.
             let _ = reply.send(answer);
         });

@@ -9,10 +9,10 @@ mod tail;
 mod watching;
 mod workspace;
 
-pub use lanes::Lanes;
+pub use lanes::{Lanes, Upstream};
 pub use page::{MAX_PAGE_BYTES, Page, fitting, page};
 pub use tail::{LogNews, Tail, TailEvent};
-pub use watching::watch;
+pub use watching::{cursor, watch};
 pub use workspace::workspace;
 
 use prost_types::Timestamp;

@@ -4,10 +4,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 /// Who names the reasons.
 const DOMAIN: &str = "rejoinder.dev";
+
+/// Violations in one status: it travels in headers, whose size is limited.
+const MAX_VIOLATIONS: usize = 20;
 
 fn status(code: Code, reason: &str, message: String, mut details: ErrorDetails) -> Status {
     details.set_error_info(reason, DOMAIN, HashMap::new());
@@ -20,6 +23,24 @@ pub fn invalid(reason: &str, field: &str, message: impl Into<String>) -> Status 
     let message = message.into();
     let details = ErrorDetails::with_bad_request_violation(field, message.clone());
     status(Code::InvalidArgument, reason, format!("{field}: {message}"), details)
+}
+
+/// Much that cannot be taken as it is: each with its place, as far as a status has room.
+#[must_use]
+pub fn invalid_in(reason: &str, wrong: impl IntoIterator<Item = (String, String)>) -> Status {
+    let mut wrong = wrong.into_iter();
+    let told = wrong.by_ref().take(MAX_VIOLATIONS);
+    let mut violations: Vec<FieldViolation> = told.map(|(place, what)| FieldViolation::new(place, what)).collect();
+    let more = wrong.count();
+    if more > 0 {
+        violations.push(FieldViolation::new("", format!("and {more} more")));
+    }
+    let line = |wrong: &FieldViolation| match wrong.field.as_str() {
+        "" => wrong.description.clone(),
+        place => format!("{place}: {}", wrong.description),
+    };
+    let message: Vec<String> = violations.iter().map(line).collect();
+    status(Code::InvalidArgument, reason, message.join("\n"), ErrorDetails::with_bad_request(violations))
 }
 
 /// A thing that does not exist.

@@ -12,7 +12,25 @@ use crate::tail::{LogNews, Tail, TailEvent};
 /// Changes that may wait for a slow reader.
 const MAX_WAITING: usize = 256;
 
-/// What the events of the lanes' service say after a position, as `told` puts them; empty: from now on.
+/// Where a watcher goes on behind an event: `PARTITION/INDEX/EVENT`, since a position may hold many.
+#[must_use]
+pub fn cursor(event: &TailEvent) -> String {
+    format!("{}/{}", event.position, event.event)
+}
+
+/// A position, and how many of the events there lie behind the watcher.
+fn parse(after: &str) -> Result<(Position, u64), String> {
+    match after.rsplit_once('/') {
+        Some((position, event)) if position.contains('/') => {
+            let event: u32 = event.parse().map_err(|_| format!("{after:?} is no cursor of a change"))?;
+            Ok((position.parse()?, u64::from(event) + 1))
+        }
+        _ => Ok((after.parse()?, u64::MAX)),
+    }
+}
+
+/// What the events of the lanes' service say after a position or a change's cursor, as `told` puts them;
+/// empty: from now on.
 ///
 /// # Errors
 /// INVALID_ARGUMENT when the position is none of the workspace's partition.
@@ -25,16 +43,16 @@ pub fn watch<S: 'static, T: Send + 'static>(
 ) -> Result<ReceiverStream<Result<T, Status>>, Status> {
     let (partition, service) = (lanes.partition(workspace), lanes.service());
     let end = lanes.log().end(partition);
-    let from = if after.is_empty() {
-        end
+    let (from, behind) = if after.is_empty() {
+        (end, 0)
     } else {
         let wrong = |what: String| refuse::invalid("POSITION_INVALID", "after", what);
-        let after: Position = after.parse().map_err(wrong)?;
+        let (after, behind) = parse(after).map_err(wrong)?;
         if after.partition != partition || after.index >= end {
             let what = format!("{after} is not in the workspace's partition, which ends at {partition}/{end}");
             return Err(wrong(what));
         }
-        after.index + 1
+        (after.index, behind)
     };
     let known = lanes.statuses().get(usize::from(partition)).map(|status| status.fold).unwrap_or_default();
     let mut tail = Tail::new(lanes.log().clone(), news.clone(), partition, from, known).only(service);
@@ -54,6 +72,9 @@ pub fn watch<S: 'static, T: Send + 'static>(
                 }
             };
             for event in &events {
+                if event.position.index == from && u64::from(event.event) < behind {
+                    continue;
+                }
                 let Some(told) = told(event) else { continue };
                 if to.send(Ok(told)).await.is_err() {
                     return;
@@ -62,4 +83,20 @@ pub fn watch<S: 'static, T: Send + 'static>(
         }
     });
     Ok(ReceiverStream::new(changes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_behind_as_a_whole_and_a_cursor_as_far_as_it_says() {
+        let at = |partition, index| Position { partition, index };
+        assert_eq!(parse("3/17"), Ok((at(3, 17), u64::MAX)));
+        assert_eq!(parse("3/17/0"), Ok((at(3, 17), 1)));
+        assert_eq!(parse("3/17/4"), Ok((at(3, 17), 5)));
+        for wrong in ["", "3", "3/17/x", "3/17/4/1", "x/1/1", "/"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -23,10 +23,14 @@ pub(crate) fn apply(state: &mut SlaTimer, own: Own, event: &Event) {
         remember(state, key, event.decided_at, body);
     }
     if let Some(Body::ClockBreached(breached)) = &event.body
-        && breached.figures.as_ref().is_some_and(|figures| !figures.retroactive)
+        && let Some(figures) = breached.figures.as_ref().filter(|figures| !figures.retroactive)
+        && let Some((_, thread, clock)) = state.clock(ClockId(figures.clock))
     {
         let slot = LATE_MS.iter().position(|bound| breached.late_by_ms <= *bound).unwrap_or(LATE_MS.len());
-        upsert_workspace(state, &event.workspace, |workspace| workspace.late[slot] += 1);
+        upsert_workspace(state, &event.workspace, |workspace| {
+            workspace.late[slot] += 1;
+            *workspace.fired.entry((clock.rule, thread.queue.clone())).or_default() += 1;
+        });
     }
     apply_body(state, own, event);
 }

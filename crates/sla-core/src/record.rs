@@ -19,6 +19,8 @@ pub struct Workspace {
     pub counts: BTreeMap<String, Counts>,
     /// Breaches by how late they were seen: within each of `LATE_MS`, and later.
     pub late: [u64; 5],
+    /// Breaches that were seen as they fell due, by rule and queue of the thread; never less again.
+    pub fired: BTreeMap<(String, String), u64>,
 }
 
 /// Bounds of lateness, in milliseconds.
@@ -79,6 +81,7 @@ impl Default for Workspace {
             rules: vec![built_in],
             reopen_window_ms: 7 * DAY_MS,
             counts: BTreeMap::new(),
+            fired: BTreeMap::new(),
             late: [0; 5],
         }
     }

@@ -150,12 +150,20 @@ impl Review<'_, '_> {
             self.superfluous(&clock);
         }
         let since = self.thread.since.get(&(metric as i32)).copied().unwrap_or_default();
+        // It ended while nobody promised anything; only what runs on comes back with a target.
+        let by_news = matches!(self.why, Why::Facts | Why::Policy);
+        let stays = |clock: &Clock, instance: &Instance| {
+            let withdrawn = clock.status == Status::cancelled(Reason::Policy);
+            !clock.status.is_live() && (withdrawn || by_news && instance.seq < since)
+        };
         for (n, instance) in instances.iter().enumerate() {
+            let ended = instance.end.time().is_some();
             match chosen.get(&n) {
+                Some(clock) if ended && stays(clock, instance) => {}
                 Some(clock) => self.follow(clock, terms, instance),
                 None if matches!(instance.end, End::Cancelled(..)) => {}
                 // Nobody had promised that then.
-                None if instance.end.time().is_some() && instance.seq < since => {}
+                None if ended && instance.seq < since => {}
                 None => self.open(metric, terms, instance),
             }
         }

@@ -29,6 +29,11 @@ impl Policies {
     }
 }
 
+/// `FILE:LINE:COLUMN`; the file alone when all of it is meant, empty for all files.
+fn place(Problem { file, line, column, .. }: &Problem) -> String {
+    if *line == 0 { file.clone() } else { format!("{file}:{line}:{column}") }
+}
+
 fn named(files: &[PolicyFile]) -> Vec<(String, String)> {
     files.iter().map(|file| (file.name.clone(), file.text.clone())).collect()
 }
@@ -57,8 +62,7 @@ impl PolicyService for Policies {
         let follows = if etag.is_empty() { Ok(None) } else { etag.parse().map(Some) };
         let follows = follows.map_err(|_| refuse::invalid("ETAG_INVALID", "etag", "no answer gave this etag"))?;
         let policy = rejoinder_policy::check(&named(&files)).map_err(|problems| {
-            let all: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            refuse::invalid("POLICY_INVALID", "files", all.join("\n"))
+            refuse::invalid_in("POLICY_INVALID", problems.into_iter().map(|problem| (place(&problem), problem.message)))
         })?;
         if validate_only {
             return Ok(Response::new(ApplyPolicyResponse::default()));

@@ -1,4 +1,4 @@
-//! A data directory: `log/` and `state/`, and the lanes of both services over them.
+//! A data directory: `log/` and `state/`, and the lanes of all services over them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,17 +10,21 @@ use rejoinder_ingest_core::Ingest;
 use rejoinder_machine::State;
 use rejoinder_model::Service;
 use rejoinder_projection_store::ProjectionStore;
-use rejoinder_runtime::{Clock, JobQueue, Lane, ManualClock, Options, Phase, Progress, Status, Turn};
+use rejoinder_routing_core::Routing;
+use rejoinder_runtime::{Clock, Failure, JobQueue, Lane, ManualClock, Options, Phase, Progress, Status, Turn};
+use rejoinder_sla_core::SlaTimer;
 use rejoinder_threading_core::Threading;
 
 /// Bytes of jobs that may wait in one lane.
 const QUEUE_BYTES: usize = 64 << 20;
 
-/// Both services in one partition.
+/// All services in one partition, in the order in which they take turns.
 pub(crate) struct Partition {
     pub(crate) ingest: Lane<Ingest>,
     pub(crate) ingest_jobs: Arc<JobQueue<Ingest>>,
     pub(crate) threading: Lane<Threading>,
+    pub(crate) routing: Lane<Routing>,
+    pub(crate) sla: Lane<SlaTimer>,
 }
 
 impl Partition {
@@ -36,14 +40,38 @@ impl Partition {
         Ok(Self {
             ingest: lane(partition, &log, clock, store, ingest_jobs.clone(), options)?,
             ingest_jobs,
-            threading: lane(partition, &log, clock, store, Arc::new(JobQueue::new(QUEUE_BYTES)), options)?,
+            threading: unasked(partition, &log, clock, store, options)?,
+            routing: unasked(partition, &log, clock, store, options)?,
+            sla: unasked(partition, &log, clock, store, options)?,
         })
     }
 
-    /// Folds both lanes to the log's end.
+    /// The lanes, to take turns.
+    pub(crate) fn lanes(&mut self) -> [&mut dyn Turn; 4] {
+        [&mut self.ingest, &mut self.threading, &mut self.routing, &mut self.sla]
+    }
+
+    /// Stores what all lanes have folded.
+    pub(crate) fn store_now(&mut self) -> Result<(), Failure> {
+        self.ingest.store_now()?;
+        self.threading.store_now()?;
+        self.routing.store_now()?;
+        self.sla.store_now()
+    }
+
+    /// How each lane is.
+    pub(crate) fn statuses(&self) -> [(Service, Status); 4] {
+        [
+            (Service::Ingest, self.ingest.status()),
+            (Service::Threading, self.threading.status()),
+            (Service::Routing, self.routing.status()),
+            (Service::SlaTimer, self.sla.status()),
+        ]
+    }
+
+    /// Folds all lanes to the log's end.
     pub(crate) fn fold_to_end(&mut self) -> anyhow::Result<()> {
-        let lanes: [&mut dyn Turn; 2] = [&mut self.ingest, &mut self.threading];
-        for lane in lanes {
+        for lane in self.lanes() {
             while lane.step() == Progress::Worked {}
             if let Some(failure) = lane.failure() {
                 return Err(anyhow!(failure));
@@ -52,15 +80,25 @@ impl Partition {
         Ok(())
     }
 
-    /// How many events both services have written.
+    /// How many events all services have written.
     pub(crate) fn events(&self) -> u64 {
-        let of = |status: Status, service| status.fold.lane(service).next_own_seq - 1;
-        of(self.ingest.status(), Service::Ingest) + of(self.threading.status(), Service::Threading)
+        self.statuses().into_iter().map(|(service, status)| status.fold.lane(service).next_own_seq - 1).sum()
     }
 
     pub(crate) fn is_live(&self) -> bool {
-        self.ingest.status().phase == Phase::Live && self.threading.status().phase == Phase::Live
+        self.statuses().iter().all(|(_, status)| status.phase == Phase::Live)
     }
+}
+
+/// A lane that nobody gives commands.
+fn unasked<S: State>(
+    partition: u16,
+    log: &Arc<dyn EventLog>,
+    clock: &Arc<dyn Clock>,
+    store: &ProjectionStore,
+    options: Options,
+) -> anyhow::Result<Lane<S>> {
+    lane(partition, log, clock, store, Arc::new(JobQueue::new(QUEUE_BYTES)), options)
 }
 
 fn lane<S: State>(

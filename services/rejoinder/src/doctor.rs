@@ -5,7 +5,7 @@ use rejoinder_api::admin::{AcceptClockRequest, GetStatusRequest};
 
 use crate::Ended;
 use crate::remote::{Remote, refused};
-use crate::table::{Output, Rows, say};
+use crate::table::{Output, Rows, Value, say};
 
 /// A lane this far behind is worth a word.
 const MUCH_LAG: u64 = 1_000;
@@ -30,14 +30,14 @@ pub(crate) async fn run(remote: &Remote, output: Output) -> anyhow::Result<Ended
             wrong.push(format!("{name} is {lag} records behind: it needs time or fewer messages"));
         }
         rows.row(&[
-            lane.service,
-            lane.partition.to_string(),
-            lane.phase,
-            lane.log_end.to_string(),
-            lane.considered.to_string(),
-            lane.next_own_seq.to_string(),
-            lane.void_records.to_string(),
-            lane.failure,
+            Value::name(lane.service),
+            lane.partition.into(),
+            Value::name(lane.phase),
+            lane.log_end.into(),
+            lane.considered.into(),
+            lane.next_own_seq.into(),
+            lane.void_records.into(),
+            Value::name(lane.failure),
         ])?;
     }
     rows.end()?;

@@ -1,13 +1,15 @@
 //! `events tail`: events as they are, with where they stand.
 
+mod ids;
+
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use rejoinder_api::feed::event_feed_service_client::EventFeedServiceClient;
 use rejoinder_api::feed::{SubscribeRequest, SubscribeResponse};
-use rejoinder_service_kit::millis;
+use serde_json::Value as Json;
 
 use crate::Ended;
 use crate::remote::{Remote, refused};
-use crate::table::{Output, Rows, time};
+use crate::table::{Output, Rows, Value};
 
 const COLUMNS: [&str; 8] = ["position", "event", "service", "own_seq", "record_time", "workspace", "type", "body"];
 
@@ -34,22 +36,24 @@ pub(crate) async fn tail(
     Ok(Ended::Well)
 }
 
-fn row(pool: &DescriptorPool, event: SubscribeResponse) -> [String; 8] {
+fn row(pool: &DescriptorPool, event: SubscribeResponse) -> [Value; 8] {
     [
-        event.position,
-        event.event.to_string(),
-        event.service,
-        event.own_seq.to_string(),
-        event.record_time.as_ref().map(|at| time(millis(at))).unwrap_or_default(),
-        event.workspace,
-        event.r#type,
-        body(pool, &event.payload),
+        Value::name(event.position),
+        event.event.into(),
+        Value::name(event.service),
+        event.own_seq.into(),
+        Value::time(event.record_time.as_ref()),
+        Value::name(event.workspace),
+        Value::name(event.r#type),
+        Value::Json(body(pool, &event.payload)),
     ]
 }
 
 /// The event as JSON; one of a newer version as far as it is known.
-fn body(pool: &DescriptorPool, payload: &[u8]) -> String {
-    let kind = pool.get_message_by_name("rejoinder.event.v1.Event");
-    let message = kind.and_then(|kind| DynamicMessage::decode(kind, payload).ok());
-    message.and_then(|message| serde_json::to_string(&message).ok()).unwrap_or_default()
+fn body(pool: &DescriptorPool, payload: &[u8]) -> Json {
+    let Some(kind) = pool.get_message_by_name("rejoinder.event.v1.Event") else { return Json::Null };
+    let message = DynamicMessage::decode(kind.clone(), payload).ok();
+    let mut body = message.and_then(|message| serde_json::to_value(&message).ok()).unwrap_or_default();
+    ids::show(&kind, &mut body);
+    body
 }

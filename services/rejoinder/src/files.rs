@@ -5,12 +5,21 @@ use std::io::{Read, stdin};
 use std::path::Path;
 
 use anyhow::Context;
-use rejoinder_channels::{Format, Interaction, Malformed, Options, framing, read};
+use rejoinder_channels::{Format, Interaction, Malformed, Options, UNKNOWN_ACCOUNT, framing, read};
+
+use crate::table::say;
 
 /// A file that ends before its end.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct CutOff(String);
+
+/// Says it when nobody has named the account of a format that names none.
+pub(crate) fn say_account(format: Format, account: Option<&str>) {
+    if account.is_none() && !format.names_account() {
+        say(&format!("this format names no account, and --account is not given: it is {UNKNOWN_ACCOUNT:?}"));
+    }
+}
 
 /// Reads all interactions of a file; what is malformed goes to `skipped` with the file's name.
 pub(crate) fn interactions(

@@ -43,6 +43,8 @@ fn recorder() -> anyhow::Result<&'static PrometheusHandle> {
     let handle = PrometheusBuilder::new().install_recorder().context("the metrics recorder")?;
     rejoinder_ingest::metric_definitions::describe();
     rejoinder_threading::metric_definitions::describe();
+    rejoinder_routing::metric_definitions::describe();
+    rejoinder_sla_timer::metric_definitions::describe();
     for (name, help) in ALL {
         describe_gauge!(name, help);
     }
@@ -104,5 +106,7 @@ async fn render(State(inside): State<Arc<Inside>>) -> Result<String, StatusCode>
     gauge!(FREE).set(inside.log.free_bytes() as f64);
     gauge!(JUMPED).set(f64::from(u8::from(!inside.clock.is_trusted())));
     rejoinder_threading::metric_definitions::look(&inside.threading).await;
+    rejoinder_routing::metric_definitions::look(&inside.routing, inside.clock.wall_ms()).await;
+    rejoinder_sla_timer::metric_definitions::look(&inside.sla).await;
     recorder().map(PrometheusHandle::render).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }

@@ -18,9 +18,9 @@ use rejoinder_model::{HOUR_MS, Millis};
 use rejoinder_runtime::{Clock as _, SystemClock};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Status};
+use tonic::Status;
 
-use crate::remote::{Remote, Unreachable, refused};
+use crate::remote::{Remote, is_broken, reconnect, refused};
 use crate::table::say;
 use crate::{Ended, files};
 
@@ -66,6 +66,7 @@ enum FromFile {
 
 /// Sends the files, one after the other.
 pub(crate) async fn run(paths: &[PathBuf], options: &Options) -> anyhow::Result<Ended> {
+    files::say_account(options.format, options.account.as_deref());
     let bar = ProgressBar::new_spinner();
     bar.set_style(ProgressStyle::with_template("{spinner} {msg} {human_pos} records, {per_sec}")?);
     let mut counts = Counts::default();
@@ -173,7 +174,7 @@ async fn file(
                 return Err(refused(&status));
             }
             bar.suspend(|| say(&format!("the connection broke ({}): trying again", status.message())));
-            *remote = reconnect(options).await?;
+            *remote = reconnect(&options.endpoint, &options.workspace, options.patience).await?;
         }
     }
     reading.await?;
@@ -193,11 +194,6 @@ fn connector(path: &Path, options: &Options) -> Option<String> {
     Some(format!("ingest-file-{hash:016x}"))
 }
 
-/// Is it the connection, or a server that goes down, rather than a refusal?
-fn is_broken(status: &Status) -> bool {
-    matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal)
-}
-
 /// Tells the server how many records are acknowledged, and returns what it knew; 0 only asks.
 async fn cursor(remote: &mut Remote, options: &Options, connector: &str, records: u64) -> anyhow::Result<u64> {
     let cursor = if records == 0 { String::new() } else { records.to_string() };
@@ -206,25 +202,10 @@ async fn cursor(remote: &mut Remote, options: &Options, connector: &str, records
         let mut client = IngestServiceClient::new(remote.channel.clone());
         match client.report_cursor(remote.request(request.clone())).await {
             Ok(answer) => return Ok(answer.into_inner().cursor.parse().unwrap_or(0)),
-            Err(status) if is_broken(&status) => *remote = reconnect(options).await?,
-            Err(status) => return Err(refused(&status)),
-        }
-    }
-}
-
-async fn reconnect(options: &Options) -> anyhow::Result<Remote> {
-    let mut waited = Duration::ZERO;
-    let mut pause = Duration::from_millis(50);
-    // Also a server that answers at once may be on its way down or up.
-    tokio::time::sleep(pause).await;
-    loop {
-        match Remote::connect(&options.endpoint, &options.workspace).await {
-            Err(error) if error.is::<Unreachable>() && waited < options.patience => {
-                tokio::time::sleep(pause).await;
-                waited += pause;
-                pause = (pause * 2).min(Duration::from_secs(2));
+            Err(status) if is_broken(&status) => {
+                *remote = reconnect(&options.endpoint, &options.workspace, options.patience).await?
             }
-            connected => return connected,
+            Err(status) => return Err(refused(&status)),
         }
     }
 }

@@ -9,8 +9,10 @@ use rejoinder_ingest_core::Ingest;
 use rejoinder_machine::State;
 use rejoinder_model::Service;
 use rejoinder_projection_store::ProjectionStore;
+use rejoinder_routing_core::Routing;
 use rejoinder_runtime::{Clock, JobQueue, Lane, Memory, Options as LaneOptions, Phase, Status as LaneStatus, Turn};
 use rejoinder_service_kit::{Lanes, LogNews, refuse};
+use rejoinder_sla_core::SlaTimer;
 use rejoinder_threading_core::Threading;
 use tonic::Status;
 
@@ -22,6 +24,8 @@ pub(crate) struct Inside {
     pub(crate) started_at: i64,
     pub(crate) ingest: Arc<Lanes<Ingest>>,
     pub(crate) threading: Arc<Lanes<Threading>>,
+    pub(crate) routing: Arc<Lanes<Routing>>,
+    pub(crate) sla: Arc<Lanes<SlaTimer>>,
 }
 
 /// Lanes for worker threads to step, a group for each.
@@ -37,11 +41,13 @@ impl Inside {
     ) -> anyhow::Result<(Self, Groups)> {
         let mut groups: Groups = (0..over.workers).map(|_| Vec::new()).collect();
         let mut opening = Opening { log: log.clone(), store, clock: clock.clone(), over };
-        let ingest = opening.lanes::<Ingest>(&mut groups, 0)?;
-        let threading = opening.lanes::<Threading>(&mut groups, 1)?;
+        let ingest = Arc::new(opening.lanes::<Ingest>(&mut groups, 0)?);
+        let threading = Arc::new(opening.lanes::<Threading>(&mut groups, 1)?);
+        let routing = Arc::new(opening.lanes::<Routing>(&mut groups, 2)?.behind(threading.clone()));
+        let sla = Arc::new(opening.lanes::<SlaTimer>(&mut groups, 3)?.behind(routing.clone()));
         let news = LogNews::of(&*log);
         let started_at = clock.wall_ms();
-        Ok((Self { log, news, clock, started_at, ingest, threading }, groups))
+        Ok((Self { log, news, clock, started_at, ingest, threading, routing, sla }, groups))
     }
 
     /// How each lane is, with its service and partition.
@@ -49,7 +55,11 @@ impl Inside {
         let of = |service: Service, statuses: Vec<LaneStatus>| {
             statuses.into_iter().zip(0..).map(move |(status, partition)| (service, partition, status))
         };
-        of(Service::Ingest, self.ingest.statuses()).chain(of(Service::Threading, self.threading.statuses())).collect()
+        of(Service::Ingest, self.ingest.statuses())
+            .chain(of(Service::Threading, self.threading.statuses()))
+            .chain(of(Service::Routing, self.routing.statuses()))
+            .chain(of(Service::SlaTimer, self.sla.statuses()))
+            .collect()
     }
 
     /// # Errors
@@ -92,7 +102,7 @@ struct Opening<'a> {
 
 impl Opening<'_> {
     /// The lanes of one service: handed to the groups, and to ask.
-    fn lanes<S: State>(&mut self, groups: &mut Groups, shift: usize) -> anyhow::Result<Arc<Lanes<S>>> {
+    fn lanes<S: State>(&mut self, groups: &mut Groups, shift: usize) -> anyhow::Result<Lanes<S>> {
         let log: Arc<dyn EventLog> = self.log.clone();
         let mut asked = Vec::new();
         for partition in 0..log.partitions() {
@@ -108,6 +118,6 @@ impl Opening<'_> {
             let count = groups.len();
             groups[(usize::from(partition) + shift) % count].push(Box::new(lane));
         }
-        Ok(Arc::new(Lanes::new(log, S::SERVICE, asked)))
+        Ok(Lanes::new(log, S::SERVICE, asked))
     }
 }

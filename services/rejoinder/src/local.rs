@@ -45,7 +45,7 @@ impl Local {
         let (inside, lanes) = Inside::open(log, &store, clock, &over)?;
         let workers = Workers::start(lanes, &shared).context("cannot start a thread")?;
         let admission = Arc::new(Admission::new(None, &BTreeMap::new(), 0));
-        let router = grpc::router(Arc::new(inside), admission).await?;
+        let (router, _) = grpc::router(Arc::new(inside), admission).await?;
         let (near, far) = tokio::io::duplex(PIPE_BYTES);
         tokio::spawn(router.serve_with_incoming(tokio_stream::once(std::io::Result::Ok(far))));
         let mut near = Some(near);

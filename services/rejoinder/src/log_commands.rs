@@ -54,11 +54,14 @@ pub(crate) fn rebuild(dir: &Path) -> anyhow::Result<Ended> {
     let wrong = fold_anew(&stopped, |number, rebuilt, live| {
         // What is stored may end before the log does, after a crash: the rest is folded on top.
         let mut ends = stopped.partition(number)?;
-        let live = [
-            (Service::Ingest, live.lane(Service::Ingest, number), ends.ingest.take_changes()),
-            (Service::Threading, live.lane(Service::Threading, number), ends.threading.take_changes()),
+        let changes = [
+            (Service::Ingest, ends.ingest.take_changes()),
+            (Service::Threading, ends.threading.take_changes()),
+            (Service::Routing, ends.routing.take_changes()),
+            (Service::SlaTimer, ends.sla.take_changes()),
         ];
-        for (service, live, changes) in live {
+        for (service, changes) in changes {
+            let live = live.lane(service, number);
             let (count, difference) = compare(&live, changes, &rebuilt.lane(service, number))?;
             entries += count;
             if let Some(key) = difference {
@@ -99,8 +102,7 @@ fn fold_anew(
             if let Err(error) = partition.fold_to_end() {
                 return Ok(Some(format!("partition {number}: {error:#}")));
             }
-            partition.ingest.store_now()?;
-            partition.threading.store_now()?;
+            partition.store_now()?;
             milliseconds += system.wall_ms() - start;
             events += partition.events();
             if let Some(wrong) = each(number, &rebuilt, &stopped.store)? {

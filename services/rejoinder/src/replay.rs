@@ -62,6 +62,7 @@ pub(crate) fn run(paths: &[PathBuf], dir: &Path, options: &Options) -> anyhow::R
     if options.workspace != "default" && options.policy.is_none() {
         bail!("workspace {:?} exists once it has a policy: name one with --policy", options.workspace);
     }
+    files::say_account(options.format, options.account.as_deref());
     let new_policy = options.policy.as_deref().map(policy::read).transpose()?;
     let mut skipped = 0_u64;
     let mut interactions = Vec::new();
@@ -98,15 +99,15 @@ pub(crate) fn run(paths: &[PathBuf], dir: &Path, options: &Options) -> anyhow::R
     let lane_options = LaneOptions { tick_interval_ms: 0, ..LaneOptions::default() };
     let number = partition_of(&options.workspace, rejoinder_event_log::EventLog::partitions(&*log));
     let mut partition = Partition::open(number, &log, &lane_clock, &store, lane_options)?;
-    Turns(vec![&mut partition.ingest, &mut partition.threading]).run_to_quiescence()?;
+    Turns(partition.lanes().into()).run_to_quiescence()?;
     if !partition.is_live() {
-        bail!("the lanes did not start: {:?}", partition.ingest.status());
+        bail!("the lanes did not start: {:?}", partition.statuses());
     }
     if let Some(new) = new_policy {
         publish_policy(&mut partition, options, new)?;
     }
     drive(&mut partition, &clock, interactions, options, &counts)?;
-    Turns(vec![&mut partition.ingest, &mut partition.threading]).flush()?;
+    Turns(partition.lanes().into()).flush()?;
     store.sync().map_err(|error| anyhow!(error)).context("the state cannot be written")?;
     log.close();
     let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -133,7 +134,7 @@ fn publish_policy(partition: &mut Partition, options: &Options, new: NewPolicy) 
     if partition.ingest_jobs.push(Box::new(job)).is_err() {
         bail!("the policy did not fit the queue of ingest");
     }
-    Turns(vec![&mut partition.ingest, &mut partition.threading]).run_to_quiescence()?;
+    Turns(partition.lanes().into()).run_to_quiescence()?;
     Ok(())
 }
 
@@ -164,7 +165,7 @@ fn drive(
 /// Lets time pass up to a record: every deadline before it has its turn.
 fn reach(partition: &mut Partition, clock: &Arc<ManualClock>, next: Millis) -> anyhow::Result<()> {
     loop {
-        let mut turns = Turns(vec![&mut partition.ingest, &mut partition.threading]);
+        let mut turns = Turns(partition.lanes().into());
         let Some(deadline) = turns.next_deadline().filter(|deadline| *deadline < next) else { break };
         clock.advance_to(deadline);
         turns.run_to_quiescence()?;
@@ -203,6 +204,6 @@ fn publish(
     if partition.ingest_jobs.push(Box::new(job)).is_err() {
         bail!("a batch did not fit the queue of ingest");
     }
-    Turns(vec![&mut partition.ingest, &mut partition.threading]).run_to_quiescence()?;
+    Turns(partition.lanes().into()).run_to_quiescence()?;
     Ok(())
 }

@@ -26,7 +26,7 @@ const LOG_QUEUE_BYTES: usize = 256 << 20;
 /// How long open calls may go on when the server stops.
 const LAST_CALLS: Duration = Duration::from_secs(5);
 /// Services that have lanes here.
-const SERVICES: usize = 2;
+const SERVICES: usize = 4;
 /// What RocksDB keeps of the state in memory, besides the lanes.
 const STATE_CACHE_BYTES: usize = 64 << 20;
 /// How much of the state is read to look for damage: before the start, and then every second.
@@ -212,11 +212,14 @@ async fn serve_grpc(
     stopping: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    grpc::router(inside, admission)
-        .await?
-        .serve_with_incoming_shutdown(incoming, until_stopped(stopping))
-        .await
-        .context("gRPC")
+    let (router, agents) = grpc::router(inside, admission).await?;
+    tokio::spawn(async move {
+        // Whoever is first ends them: this, or the first agent who comes.
+        if let Err(status) = agents.end_old_sessions().await {
+            tracing::warn!(%status, "sessions of agents before this start are not ended yet");
+        }
+    });
+    router.serve_with_incoming_shutdown(incoming, until_stopped(stopping)).await.context("gRPC")
 }
 
 /// Looks at the disk, looks for damage in the state, and makes the state durable now and then, so that a restart folds little.

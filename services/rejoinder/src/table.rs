@@ -1,10 +1,12 @@
 //! What the command line writes: data on stdout, talk on stderr.
 
+mod value;
+
 use std::io::{self, BufWriter, Write};
 
 use clap::ValueEnum;
-use jiff::Timestamp;
-use rejoinder_model::Millis;
+
+pub(crate) use value::{Field, Value, points, span, time};
 
 /// How data is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -15,6 +17,13 @@ pub(crate) enum Output {
     Json,
     /// For programs, a header and one line each.
     Tsv,
+}
+
+impl Output {
+    /// An export is for programs only: a table of everything helps nobody.
+    pub(crate) fn of_export(self) -> Self {
+        if self == Self::Json { Self::Json } else { Self::Tsv }
+    }
 }
 
 /// Says something that is no data.
@@ -43,35 +52,44 @@ impl Rows {
         if std::mem::replace(&mut self.headed, true) {
             return Ok(());
         }
-        self.line(&self.columns.iter().map(ToString::to_string).collect::<Vec<_>>())
+        // Tables show spans of time in words.
+        let unit = if self.output == Output::Table { "_ms" } else { "" };
+        let names = self.columns.iter().map(|name| name.strip_suffix(unit).unwrap_or(name).to_owned());
+        self.line(&names.collect::<Vec<String>>())
     }
 
-    pub(crate) fn row(&mut self, fields: &[String]) -> io::Result<()> {
+    pub(crate) fn row<F: Field>(&mut self, fields: &[F]) -> io::Result<()> {
         if self.output == Output::Json {
-            let object: serde_json::Map<String, serde_json::Value> = self
-                .columns
-                .iter()
-                .zip(fields)
-                .map(|(name, field)| ((*name).to_owned(), field.clone().into()))
-                .collect();
-            serde_json::to_writer(&mut self.out, &object)?;
-            return self.out.write_all(b"\n");
+            let named = self.columns.iter().zip(fields).map(|(name, field)| ((*name).to_owned(), field.json()));
+            return self.json(&serde_json::Value::Object(named.collect()));
         }
         self.head()?;
         self.line(fields)
     }
 
-    fn line(&mut self, fields: &[String]) -> io::Result<()> {
+    /// An object of its own shape, where JSON has more to say than a row.
+    pub(crate) fn json(&mut self, object: &serde_json::Value) -> io::Result<()> {
+        serde_json::to_writer(&mut self.out, object)?;
+        self.out.write_all(b"\n")
+    }
+
+    /// Lines for people, where a table says too little.
+    pub(crate) fn prose(&mut self, text: &str) -> io::Result<()> {
+        self.headed = true;
+        text.lines().try_for_each(|line| writeln!(self.out, "{}", harmless(line).trim_end()))
+    }
+
+    fn line<F: Field>(&mut self, fields: &[F]) -> io::Result<()> {
         for (n, field) in fields.iter().enumerate() {
+            let field = field.text(self.output == Output::Table);
             let last = n + 1 == fields.len();
             match self.output {
                 Output::Table => {
-                    // What customers write must not steer somebody's terminal.
-                    let field = field.replace(|c: char| c.is_control() || is_bidi(c), " ");
+                    let field = harmless(&field);
                     let width = if last { 0 } else { self.widths.get(n).copied().unwrap_or(10) };
                     write!(self.out, "{field:<width$}{}", if last { "" } else { "  " })?;
                 }
-                Output::Tsv | Output::Json => write!(self.out, "{}{}", escape(field), if last { "" } else { "\t" })?,
+                Output::Tsv | Output::Json => write!(self.out, "{}{}", escape(&field), if last { "" } else { "\t" })?,
             }
         }
         self.out.write_all(b"\n")
@@ -89,6 +107,11 @@ impl Rows {
     }
 }
 
+/// What customers write must not steer somebody's terminal.
+fn harmless(field: &str) -> String {
+    field.replace(|c: char| c.is_control() || is_bidi(c), " ")
+}
+
 /// Turns the direction of what follows.
 fn is_bidi(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -96,11 +119,6 @@ fn is_bidi(c: char) -> bool {
 
 fn escape(field: &str) -> String {
     field.replace('\\', "\\\\").replace('\t', "\\t").replace('\n', "\\n").replace('\r', "\\r")
-}
-
-/// RFC 3339 in UTC with milliseconds.
-pub(crate) fn time(at: Millis) -> String {
-    Timestamp::from_millisecond(at).map_or_else(|_| String::new(), |at| format!("{at:.3}"))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use rejoinder_model::AgentKey;
 use rejoinder_routing_core::{Command, Done, Routing, Session};
 use rejoinder_service_kit::{Lanes, LogNews, field, page, refuse, workspace};
 use rejoinder_wire::event::Presence;
+use tokio::sync::OnceCell;
 use tokio::task::JoinSet;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
@@ -27,6 +28,8 @@ pub struct Agents {
     pub(crate) lanes: Arc<Lanes<Routing>>,
     pub(crate) desk: Arc<Desk>,
     pub(crate) ask_context: AskContext,
+    /// Are the sessions ended that another process held?
+    began: Arc<OnceCell<()>>,
 }
 
 impl Agents {
@@ -34,15 +37,19 @@ impl Agents {
     pub fn start(lanes: Arc<Lanes<Routing>>, news: &LogNews, ask_context: AskContext) -> Self {
         let desk = Arc::new(Desk::default());
         (0..lanes.log().partitions()).for_each(|partition| desk.follow(&lanes, news, partition));
-        Self { lanes, desk, ask_context }
+        Self { lanes, desk, ask_context, began: Arc::default() }
     }
 
-    /// Ends the sessions of streams that another process held: theirs are gone. Before any stream is
-    /// taken, once all lanes decide.
+    /// Ends the sessions of streams that another process held: theirs are gone. Once; no stream is taken
+    /// before that.
     ///
     /// # Errors
-    /// UNAVAILABLE while a lane does not decide.
+    /// UNAVAILABLE when a lane cannot decide.
     pub async fn end_old_sessions(&self) -> Result<(), Status> {
+        self.began.get_or_try_init(|| self.end_sessions()).await.copied()
+    }
+
+    async fn end_sessions(&self) -> Result<(), Status> {
         for partition in 0..self.lanes.log().partitions() {
             let mut from = AgentKey(0);
             loop {
@@ -91,6 +98,7 @@ impl AgentService for Agents {
 
     async fn work(&self, request: Request<Streaming<WorkRequest>>) -> Result<Response<Self::WorkStream>, Status> {
         let name = workspace(request.metadata())?;
+        self.end_old_sessions().await?;
         Ok(Response::new(Box::pin(work::serve(self.clone(), name, request.into_inner()))))
     }
 

@@ -2,7 +2,7 @@
 
 use rejoinder_model::Position;
 use rejoinder_routing_core::{Asked, Command, Done, Refusal, Routing, decide_command};
-use rejoinder_service_kit::{Lanes, field, workspace};
+use rejoinder_service_kit::{Lanes, Upstream as _, field, workspace};
 use rejoinder_wire::event::Event;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
@@ -48,8 +48,17 @@ impl Call {
 }
 
 /// Lets routing decide a command, and waits until that is durable.
+///
+/// Workspaces, agents and queues come with policies: one that is not known may stand in a policy that was
+/// applied before this call and is still on its way here. So nobody is told that it does not exist before
+/// routing has considered all that stood in the log when the call came.
 pub(crate) async fn command(lanes: &Lanes<Routing>, call: Call, command: Command) -> Result<(Done, Position), Status> {
     let name = call.workspace.clone();
-    let (decided, as_of) = lanes.decide(&name, call.decision(command)).await?;
+    let end = lanes.log().end(lanes.partition(&name));
+    let (mut decided, mut as_of) = lanes.decide(&name, call.clone().decision(command.clone())).await?;
+    if let Err(Refusal::NotFound { kind: "workspace" | "agent" | "queue", .. }) = decided {
+        lanes.considered(&name, end).await?;
+        (decided, as_of) = lanes.decide(&name, call.decision(command)).await?;
+    }
     Ok((decided.map_err(|refused| refusal::status(&refused))?, as_of))
 }

@@ -10,14 +10,26 @@ use tonic::Status;
 /// An answer on its way.
 pub type Asked = Pin<Box<dyn Future<Output = Result<work_response::Context, Status>> + Send>>;
 
-/// Asks for what is known of a thread (workspace, thread id): its newest messages of threading and its
-/// running clocks of sla-timer, by the handlers that answer everybody else.
-pub type AskContext = Arc<dyn Fn(String, String) -> Asked + Send + Sync>;
+/// What an agent's desktop wants to know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// Where the offer was made.
+    pub workspace: String,
+    /// Of what it was made.
+    pub thread_id: String,
+    /// Where the offer stands: what led to it is in the answer. Empty: as it is now.
+    pub wait_for: String,
+}
+
+/// Asks for what is known of a thread: its newest messages of threading and its running clocks of
+/// sla-timer, by the handlers that answer everybody else.
+pub type AskContext = Arc<dyn Fn(About) -> Asked + Send + Sync>;
 
 /// Nobody to ask: answers with nothing.
 #[must_use]
 pub fn no_context() -> AskContext {
-    Arc::new(|_, thread_id| {
-        Box::pin(async move { Ok(work_response::Context { thread_id, ..work_response::Context::default() }) })
+    Arc::new(|about| {
+        let context = work_response::Context { thread_id: about.thread_id, ..work_response::Context::default() };
+        Box::pin(async move { Ok(context) })
     })
 }

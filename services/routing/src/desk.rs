@@ -12,8 +12,7 @@ use rejoinder_routing_core::Routing;
 use rejoinder_service_kit::{Lanes, LogNews, Tail};
 use rejoinder_wire::event::{Event, event::Body};
 use tokio::sync::mpsc;
-
-use crate::metric_definitions;
+use tonic::Code;
 
 /// Events that may wait for a stream.
 const MAX_WAITING: usize = 1_024;
@@ -89,10 +88,11 @@ impl Desk {
                         for event in events.unwrap_or_default() {
                             // What cannot be read here stops the lane too, which says so.
                             let Ok(decoded) = Event::decode(event.bytes) else { continue };
-                            metric_definitions::count(&decoded);
                             desk.tell(event.position, decoded);
                         }
                     }
+                    // The server stops, and its streams with it.
+                    Err(status) if status.code() == Code::Unavailable => return,
                     Err(status) => {
                         tracing::error!(partition, %status, "agents are told nothing any more");
                         return;

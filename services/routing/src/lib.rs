@@ -12,6 +12,5 @@ mod view;
 mod work;
 
 pub use agent_service::Agents;
-pub use context::{AskContext, Asked, no_context};
-pub use metric_definitions::observe;
+pub use context::{About, AskContext, Asked, no_context};
 pub use routing_service::Items;

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use rejoinder_api::routing::routing_service_server::RoutingService;
 use rejoinder_api::routing::{self as api, ItemResponse};
-use rejoinder_model::{Position, ThreadId, WorkItemId};
+use rejoinder_model::{Millis, Position, ThreadId, WorkItemId};
 use rejoinder_routing_core::record::Item;
 use rejoinder_routing_core::{Command, Done, Routing, why_not};
-use rejoinder_runtime::Clock;
 use rejoinder_service_kit::{Lanes, field, page, refuse, workspace};
 use tonic::{Request, Response, Status};
 
@@ -21,13 +20,12 @@ const MAX_LOOKED_AT: usize = 20_000;
 #[derive(Clone)]
 pub struct Items {
     lanes: Arc<Lanes<Routing>>,
-    clock: Arc<dyn Clock>,
 }
 
 impl Items {
     /// The service.
-    pub fn new(lanes: Arc<Lanes<Routing>>, clock: Arc<dyn Clock>) -> Self {
-        Self { lanes, clock }
+    pub fn new(lanes: Arc<Lanes<Routing>>) -> Self {
+        Self { lanes }
     }
 
     /// Asks about an item that must exist in the workspace.
@@ -36,15 +34,15 @@ impl Items {
         workspace: &str,
         item_id: &str,
         wait_for: &str,
-        question: impl FnOnce(&Routing, u64, &Item) -> R + Send + 'static,
+        question: impl FnOnce(&Routing, u64, &Item, Millis) -> R + Send + 'static,
     ) -> Result<(R, Position), Status> {
         let id: WorkItemId = field::id("item_id", item_id)?;
         let name = workspace.to_owned();
-        let find = move |state: &Routing| {
+        let find = move |state: &Routing, now| {
             let item = state.item(id.0).filter(|item| item.workspace == name)?;
-            Some(question(state, id.0, &item))
+            Some(question(state, id.0, &item, now))
         };
-        let (found, as_of) = self.lanes.ask(workspace, wait_for, find).await?;
+        let (found, as_of) = self.lanes.ask_now(workspace, wait_for, find).await?;
         Ok((found.ok_or_else(|| refuse::not_found("work item", item_id))?, as_of))
     }
 
@@ -54,9 +52,13 @@ impl Items {
         let Done::Item(id) = done else {
             return Err(refuse::invalid("REQUEST_ID_USED", "request_id", "another command had it"));
         };
-        let (item, _) = self.about(&workspace, &id.to_string(), "", view::item).await?;
+        let (item, _) = self.about(&workspace, &id.to_string(), "", told).await?;
         Ok(Response::new(ItemResponse { item: Some(item), as_of: as_of.to_string() }))
     }
+}
+
+fn told(state: &Routing, id: u64, item: &Item, _: Millis) -> api::WorkItem {
+    view::item(state, id, item)
 }
 
 /// A page of the items of a workspace that are wanted, and where the next begins.
@@ -90,7 +92,7 @@ impl RoutingService for Items {
     async fn get_item(&self, request: Request<api::GetItemRequest>) -> Result<Response<api::GetItemResponse>, Status> {
         let name = workspace(request.metadata())?;
         let request = request.into_inner();
-        let (item, as_of) = self.about(&name, &request.item_id, &request.wait_for, view::item).await?;
+        let (item, as_of) = self.about(&name, &request.item_id, &request.wait_for, told).await?;
         Ok(Response::new(api::GetItemResponse { item: Some(item), as_of: as_of.to_string() }))
     }
 
@@ -151,17 +153,19 @@ impl RoutingService for Items {
     async fn explain(&self, request: Request<api::ExplainRequest>) -> Result<Response<api::ExplainResponse>, Status> {
         let name = workspace(request.metadata())?;
         let request = request.into_inner();
-        let question = |state: &Routing, id, item: &Item| (view::item(state, id, item), state.decisions(id));
+        let question = |state: &Routing, id, item: &Item, _| {
+            let decisions = state.decisions(id).into_iter().map(|decision| view::decision(state, decision));
+            (view::item(state, id, item), decisions.collect())
+        };
         let ((item, decisions), as_of) = self.about(&name, &request.item_id, &request.wait_for, question).await?;
-        let decisions = decisions.into_iter().map(view::decision).collect();
         Ok(Response::new(api::ExplainResponse { item: Some(item), decisions, as_of: as_of.to_string() }))
     }
 
     async fn why_not(&self, request: Request<api::WhyNotRequest>) -> Result<Response<api::WhyNotResponse>, Status> {
         let name = workspace(request.metadata())?;
         let request = request.into_inner();
-        let (of, agent, now) = (name.clone(), request.agent_id.clone(), self.clock.wall_ms());
-        let question = move |state: &Routing, id, _: &Item| {
+        let (of, agent) = (name.clone(), request.agent_id.clone());
+        let question = move |state: &Routing, id, _: &Item, now| {
             view::find_agent(state, &of, &agent).and_then(|_| why_not(state, &of, id, &agent, now))
         };
         let (why, as_of) = self.about(&name, &request.item_id, &request.wait_for, question).await?;

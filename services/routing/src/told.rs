@@ -17,7 +17,8 @@ fn changed(item: u64, thread: u64, phase: Phase) -> Response {
     Response::ItemChanged(ItemChanged { item_id, thread_id, phase: phase as i32 })
 }
 
-fn revoked(reason: i32) -> &'static str {
+/// Why an offer was taken back.
+pub(crate) fn revoked(reason: i32) -> &'static str {
     match Reason::try_from(reason).unwrap_or_default() {
         Reason::OtherAccepted => "other_accepted",
         Reason::AgentLost => "agent_lost",

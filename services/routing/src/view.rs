@@ -5,11 +5,13 @@ use rejoinder_api::routing::work_item::Phase as ApiPhase;
 use rejoinder_model::{Millis, OfferId, PersonId, ThreadId, WorkItemId};
 use rejoinder_routing_core::Routing;
 use rejoinder_routing_core::policy::{Policy, Strategy};
-use rejoinder_routing_core::record::{Agent, Decision, Item, Phase};
+use rejoinder_routing_core::record::{Agent, Decision, Item, OfferState, Phase};
 use rejoinder_service_kit::timestamp;
 use rejoinder_wire::event::agent_load_changed::Load;
 use rejoinder_wire::event::decision_explained::Reason;
 use rejoinder_wire::event::priority::Kind;
+
+use crate::told;
 
 fn time(at: Millis) -> Option<prost_types::Timestamp> {
     (at != 0).then(|| timestamp(at))
@@ -150,8 +152,28 @@ pub(crate) fn queue(state: &Routing, workspace: &str, queue: &rejoinder_routing_
     }
 }
 
-/// A decision as it was explained.
-pub(crate) fn decision(decision: Decision) -> api::Decision {
+/// An offer of a decision, and what became of it.
+fn offered(state: &Routing, id: u64) -> Option<api::decision::Offered> {
+    let offer = state.offers.get(&OfferId(id))?;
+    let how = match offer.state {
+        OfferState::Pending => "",
+        OfferState::Accepted => "accepted",
+        OfferState::Declined => "declined",
+        OfferState::TimedOut => "timed_out",
+        OfferState::Revoked => told::revoked(offer.because),
+    };
+    Some(api::decision::Offered {
+        offer_id: OfferId(id).to_string(),
+        agent_id: offer.agent.clone(),
+        made_at: time(offer.made_at),
+        expires_at: time(offer.expires_at),
+        ended_at: time(offer.ended_at),
+        how: how.to_owned(),
+    })
+}
+
+/// A decision as it was explained, and what became of its offers.
+pub(crate) fn decision(state: &Routing, decision: Decision) -> api::Decision {
     let lost = |(reason_of, agents): (i32, u32)| api::decision::Lost { reason: reason(reason_of), agents };
     let best = decision.best.into_iter().map(|candidate| api::decision::Candidate {
         agent_id: candidate.agent,
@@ -171,5 +193,6 @@ pub(crate) fn decision(decision: Decision) -> api::Decision {
         best: best.collect(),
         eligible: decision.eligible,
         not_looked_at: decision.not_looked_at,
+        offers: decision.offers.into_iter().filter_map(|id| offered(state, id)).collect(),
     }
 }

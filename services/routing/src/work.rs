@@ -22,6 +22,7 @@ use tonic::{Status, Streaming};
 
 use crate::agent_service::{Agents, agent_id, presence};
 use crate::command::{Call, command};
+use crate::context::About;
 use crate::desk::{News, Place};
 use crate::{refusal, told, view};
 
@@ -156,7 +157,7 @@ impl Desktop<'_> {
         let offers = welcome.offers.clone();
         self.say(as_of.to_string(), Response::Welcome(welcome)).await?;
         for offer in offers {
-            self.explain(offer);
+            self.explain(offer, as_of.to_string());
         }
         Ok(())
     }
@@ -194,17 +195,18 @@ impl Desktop<'_> {
         };
         self.say(position.to_string(), response).await?;
         if let Some(offer) = offer {
-            self.explain(offer);
+            self.explain(offer, position.to_string());
         }
         Ok(())
     }
 
     /// Lets the context of an offer follow it; the offer does not wait for that.
-    fn explain(&self, offer: api::Offer) {
+    fn explain(&self, offer: api::Offer, wait_for: String) {
         if !self.with_context {
             return;
         }
-        let asked = (self.agents.ask_context)(self.workspace.to_owned(), offer.thread_id);
+        let workspace = self.workspace.to_owned();
+        let asked = (self.agents.ask_context)(About { workspace, thread_id: offer.thread_id, wait_for });
         let down = self.down.clone();
         tokio::spawn(async move {
             match asked.await {

@@ -20,7 +20,7 @@ use rejoinder_ingest_core::{Arrival, Ingest, NewPolicy, accept, publish_policy};
 use rejoinder_machine::State;
 use rejoinder_model::Position;
 use rejoinder_projection_store::ProjectionStore;
-use rejoinder_routing::{Agents, AskContext, Items};
+use rejoinder_routing::{About, Agents, AskContext, Items};
 use rejoinder_routing_core::Routing;
 use rejoinder_runtime::{Clock, JobQueue, Lane, Options, Phase as LanePhase, SystemClock, Turn, Workers};
 use rejoinder_service_kit::{Lanes, LogNews};
@@ -75,7 +75,7 @@ async fn until_live<S: 'static>(lanes: &Lanes<S>) {
 
 impl House {
     async fn open(log: Arc<MemoryLog>) -> Self {
-        let context: AskContext = Arc::new(|workspace, thread_id| {
+        let context: AskContext = Arc::new(|About { workspace, thread_id, .. }| {
             Box::pin(async move {
                 let message = api::work_response::Message { text: format!("of {workspace}"), ..Default::default() };
                 Ok(Context { thread_id, messages: vec![message], ..Context::default() })
@@ -100,7 +100,7 @@ impl House {
         let address = listener.local_addr().unwrap();
         let server = Server::builder()
             .add_service(AgentServiceServer::new(agents))
-            .add_service(RoutingServiceServer::new(Items::new(routing, clock)));
+            .add_service(RoutingServiceServer::new(Items::new(routing)));
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let server = tokio::spawn(async move { server.serve_with_incoming(incoming).await.unwrap() });
         Self { log, workers, ingest, address, server, _state: state }
@@ -121,16 +121,22 @@ impl House {
     }
 
     async fn apply(&self, files: &[(&str, &str)]) -> Position {
+        let (applied, agents, queues) = self.publish("default", files).await;
+        self.until_adopted(agents, queues).await;
+        applied
+    }
+
+    /// Applies a policy, and does not wait until routing has it. Answers with its agents and queues too.
+    async fn publish(&self, workspace: &'static str, files: &[(&str, &str)]) -> (Position, usize, Vec<String>) {
         let files: Vec<(String, String)> = files.iter().map(|(n, t)| ((*n).into(), (*t).into())).collect();
         let policy = rejoinder_policy::check(&files).unwrap();
-        let (agents, queues) = (policy.routing.agents.len(), policy.routing.queues.clone());
+        let agents = policy.routing.agents.len();
+        let queues = policy.routing.queues.iter().map(|queue| queue.name.clone()).collect();
         let new = NewPolicy { threading: policy.threading, routing: policy.routing, ..NewPolicy::default() };
         let decision = move |state: &Ingest, context: &_, out: &mut Vec<_>| {
-            publish_policy(state, context, "default", new, out).unwrap();
+            publish_policy(state, context, workspace, new, out).unwrap();
         };
-        let applied = self.ingest.decide("default", decision).await.unwrap().1;
-        self.until_adopted(agents, queues.iter().map(|queue| queue.name.clone()).collect()).await;
-        applied
+        (self.ingest.decide(workspace, decision).await.unwrap().1, agents, queues)
     }
 
     /// Threading hands a policy on: routing has it a moment later.
@@ -297,6 +303,19 @@ async fn an_offer_reaches_two_desktops_and_one_accept_wins() {
         _ => None,
     };
     assert_eq!(ann.until(done).await, item_id);
+    house.workers.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_an_applied_policy_names_exists_at_once() {
+    let house = House::new(&files()).await;
+    for round in 0..20 {
+        let agent = format!("agent{round}");
+        let of_policy = format!("{AGENTS}[[agent]]\nid = \"{agent}\"\nqueues = [\"default\"]\n");
+        house.publish("default", &[("agents.toml", &of_policy), ("queues.toml", QUEUES)]).await;
+        let desktop = Desktop::open(&house, &agent, false).await.unwrap_or_else(|status| panic!("{agent}: {status}"));
+        assert_eq!(desktop.welcome.agent.unwrap().agent_id, agent);
+    }
     house.workers.stop();
 }
 

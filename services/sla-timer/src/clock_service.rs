@@ -44,7 +44,7 @@ struct Filter {
 impl Filter {
     fn takes(&self, thread: ThreadId, clock: &Clock) -> bool {
         (self.metric == 0 || self.metric == clock.metric)
-            && (self.state == 0 || self.state == view::state(clock.status) as i32)
+            && (self.state == 0 || self.state == view::api_state(clock.status) as i32)
             && (!self.breached_only || clock.breached)
             && (thread.0, clock.id) > self.after
     }
@@ -115,11 +115,11 @@ impl ClockService for Clocks {
         let request = request.into_inner();
         let id: ClockId = refusal::id("clock_id", &request.clock_id)?;
         let of = name.clone();
-        let question = move |state: &SlaTimer| {
+        let question = move |state: &SlaTimer, now| {
             let found = state.clock(id).filter(|(_, thread, _)| thread.workspace == of);
-            found.map(|(thread, _, clock)| view::clock(thread, &clock))
+            found.map(|(thread, _, clock)| view::clock(state, thread, &clock, now))
         };
-        let (clock, as_of) = self.lanes.ask(&name, &request.wait_for, question).await?;
+        let (clock, as_of) = self.lanes.ask_now(&name, &request.wait_for, question).await?;
         let clock = clock.ok_or_else(|| refuse::not_found("clock", &request.clock_id))?;
         Ok(Response::new(api::GetClockResponse { clock: Some(clock), as_of: as_of.to_string() }))
     }
@@ -142,20 +142,21 @@ impl ClockService for Clocks {
             text => Some(refusal::id("thread_id", text)?),
         };
         let of = name.clone();
-        let question = move |state: &SlaTimer| {
+        let question = move |state: &SlaTimer, now| {
             if !state.has_workspace(&of) {
                 return Err(("workspace", of));
             }
-            let listed = match thread {
+            let (clocks, next) = match thread {
                 None => of_all(state, &of, filter),
                 Some(id) => of_thread(state, &of, id, filter).ok_or_else(|| ("thread", id.to_string()))?,
             };
-            Ok((listed, state.workspace(&of)))
+            let told = clocks.iter().map(|(thread, clock)| view::clock(state, *thread, clock, now));
+            Ok((told.collect(), next, state.workspace(&of)))
         };
-        let (found, as_of) = self.lanes.ask(&name, &request.wait_for, question).await?;
-        let ((clocks, next), known) = found.map_err(|(kind, id)| refuse::not_found(kind, &id))?;
+        let (found, as_of) = self.lanes.ask_now(&name, &request.wait_for, question).await?;
+        let (clocks, next, known) = found.map_err(|(kind, id)| refuse::not_found(kind, &id))?;
         Ok(Response::new(api::ListClocksResponse {
-            clocks: clocks.iter().map(|(thread, clock)| view::clock(*thread, clock)).collect(),
+            clocks,
             next_page_token: next.map(|(thread, clock)| format!("{thread}.{clock}")).unwrap_or_default(),
             as_of: as_of.to_string(),
             counts: known.counts.iter().map(told).collect(),

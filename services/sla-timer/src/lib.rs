@@ -2,7 +2,6 @@
 
 mod alarm_service;
 mod clock_service;
-mod export;
 pub mod metric_definitions;
 mod refusal;
 mod view;
@@ -10,4 +9,3 @@ mod watch;
 
 pub use alarm_service::Alarms;
 pub use clock_service::Clocks;
-pub use export::{Exported, export};

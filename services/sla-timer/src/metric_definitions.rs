@@ -19,6 +19,7 @@ const MET: &str = "rejoinder_sla_clocks_met";
 const CANCELLED: &str = "rejoinder_sla_clocks_cancelled";
 const ALARMS: &str = "rejoinder_sla_alarms_open";
 const FIRED: &str = "rejoinder_sla_breaches_fired_total";
+const BREACHES: &str = "rejoinder_sla_breaches_total";
 
 /// How long a look waits for a lane; one that does not answer keeps its last values.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -28,6 +29,7 @@ const PAGE: usize = 1_000;
 /// Declares the metrics.
 pub fn describe() {
     describe_gauge!(ARMED, "Clocks that run or stand still and are not breached, by policy and partition.");
+    describe_counter!(BREACHES, "Breaches as they fell due, by policy, queue of the thread and partition.");
     describe_gauge!(OPEN, "Breaches whose clock is not fulfilled yet, by policy and partition.");
     describe_gauge!(BREACHED, "Clocks that were breached, less breaches retracted, by policy and partition.");
     describe_gauge!(MET, "Clocks fulfilled, in time or too late, by policy and partition.");
@@ -41,6 +43,7 @@ pub fn describe() {
 struct Figures {
     by_policy: BTreeMap<String, Counts>,
     late: [u64; LATE_MS.len() + 1],
+    fired: BTreeMap<(String, String), u64>,
     alarms: u64,
 }
 
@@ -52,6 +55,9 @@ fn count(state: &SlaTimer) -> Figures {
         for (_, workspace) in &page {
             for (policy, counts) in &workspace.counts {
                 figures.by_policy.entry(policy.clone()).or_default().add(counts);
+            }
+            for (of, count) in &workspace.fired {
+                *figures.fired.entry(of.clone()).or_default() += count;
             }
             figures.late.iter_mut().zip(workspace.late).for_each(|(sum, more)| *sum += more);
         }
@@ -99,6 +105,9 @@ fn set(partition: u16, figures: Figures) {
         set(BREACHED, counts.breached);
         set(MET, counts.met);
         set(CANCELLED, counts.cancelled);
+    }
+    for ((policy, queue), fired) in figures.fired {
+        counter!(BREACHES, "policy" => policy, "queue" => queue, "partition" => of.clone()).absolute(fired);
     }
     gauge!(ALARMS, "partition" => of.clone()).set(figures.alarms as f64);
     let bounds = LATE_MS.iter().map(Millis::to_string).chain(["more".to_owned()]);

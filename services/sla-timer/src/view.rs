@@ -4,6 +4,7 @@ use prost_types::Timestamp;
 use rejoinder_api::sla::{self as api, clock::State};
 use rejoinder_model::{AlarmId, ClockId, Millis, ThreadId};
 use rejoinder_service_kit::timestamp;
+use rejoinder_sla_core::SlaTimer;
 use rejoinder_sla_core::record::{Alarm, Clock, Status};
 use rejoinder_wire::event::{alarm_cleared, clock_cancelled};
 
@@ -16,7 +17,7 @@ fn time(at: Millis) -> Option<Timestamp> {
 }
 
 /// A clock's state.
-pub(crate) fn state(status: Status) -> State {
+pub(crate) fn api_state(status: Status) -> State {
     match status {
         Status::Running => State::Running,
         Status::Paused => State::Paused,
@@ -25,8 +26,10 @@ pub(crate) fn state(status: Status) -> State {
     }
 }
 
-/// A clock of a thread.
-pub(crate) fn clock(thread: ThreadId, clock: &Clock) -> api::Clock {
+/// A clock of a thread as it stands at `now`.
+pub(crate) fn clock(state: &SlaTimer, thread: ThreadId, clock: &Clock, now: Millis) -> api::Clock {
+    let counted_to = if clock.status == Status::Running { now.max(clock.at) } else { clock.at };
+    let since = state.calendar(clock.terms.digest).elapsed(clock.at, counted_to);
     let because = match clock.status {
         Status::Cancelled(reason) => reason_name(reason),
         Status::Running | Status::Paused | Status::Met => String::new(),
@@ -35,14 +38,14 @@ pub(crate) fn clock(thread: ThreadId, clock: &Clock) -> api::Clock {
         clock_id: ClockId(clock.id).to_string(),
         thread_id: thread.to_string(),
         metric: clock.metric,
-        state: state(clock.status) as i32,
+        state: api_state(clock.status) as i32,
         breached: clock.breached,
         retroactive: clock.retroactive,
         opened_at: Some(timestamp(clock.opened_at)),
         due_at: time(clock.due_at),
         ended_at: (!clock.status.is_live()).then(|| timestamp(clock.at)),
-        elapsed_ms: clock.elapsed_ms,
-        counted_to: Some(timestamp(clock.at)),
+        elapsed_ms: clock.elapsed_ms + since,
+        counted_to: Some(timestamp(counted_to)),
         target_ms: clock.terms.target_ms,
         calendar: clock.terms.calendar.clone(),
         policy: clock.rule.clone(),

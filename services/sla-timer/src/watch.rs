@@ -4,7 +4,7 @@ use prost::Message as _;
 use rejoinder_api::sla::watch_alarms_response::{Acknowledged, Change, Cleared};
 use rejoinder_api::sla::{Alarm, WatchAlarmsResponse};
 use rejoinder_model::{AlarmId, ClockId, ThreadId};
-use rejoinder_service_kit::{TailEvent, timestamp, watch};
+use rejoinder_service_kit::{TailEvent, cursor, timestamp, watch};
 use rejoinder_wire::event::{AlarmRaised, Event, event::Body};
 use tokio_stream::Stream;
 use tonic::Status;
@@ -50,6 +50,7 @@ fn change(workspace: &str, event: &TailEvent) -> Option<WatchAlarmsResponse> {
     };
     Some(WatchAlarmsResponse {
         position: event.position.to_string(),
+        cursor: cursor(event),
         time: Some(timestamp(event.record_time)),
         alarm_id: AlarmId(alarm).to_string(),
         change: Some(change),

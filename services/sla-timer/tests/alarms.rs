@@ -196,6 +196,37 @@ async fn an_alarm_rings_once_is_acknowledged_and_cleared_by_a_reply_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_watcher_goes_on_in_the_middle_of_a_commit() {
+    let mut house = House::open().await;
+    let start = house.alarms.list_alarms(api::ListAlarmsRequest::default()).await.unwrap().into_inner().as_of;
+    // Overdue when they come: one tick fires all that is there by then.
+    for customer in 0..40 {
+        house.message(&format!("q{customer}"), &format!("customer{customer}"), false, 60_000).await;
+    }
+    let mut watched = async |after: String, count: usize| {
+        let request = api::WatchAlarmsRequest { after };
+        let mut changes = house.alarms.watch_alarms(request).await.unwrap().into_inner();
+        let mut seen = Vec::new();
+        for _ in 0..count {
+            seen.push(tokio::time::timeout(SOON, changes.message()).await.unwrap().unwrap().unwrap());
+        }
+        seen
+    };
+    let whole = watched(start.clone(), 40).await;
+    assert!(whole.windows(2).any(|pair| pair[0].position == pair[1].position), "changes share positions");
+    let mut after = start;
+    for expected in whole {
+        let change = watched(after, 1).await.remove(0);
+        assert_eq!(change, expected, "each once, in order, with a connection for each");
+        after = change.cursor;
+    }
+    for wrong in ["0/1/x", "1/1/1", "0/99999999/0"] {
+        let request = api::WatchAlarmsRequest { after: wrong.into() };
+        assert_eq!(code(house.alarms.watch_alarms(request).await), Code::InvalidArgument, "{wrong}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn clocks_are_listed_by_page_and_by_what_they_are() {
     let mut house = House::open().await;
     for customer in ["ann", "bob", "cid"] {

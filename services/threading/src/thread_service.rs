@@ -205,10 +205,21 @@ impl ThreadService for Threads {
             let page = acceptance::page(&self.lanes, &name, size, &request.page_token, &request.wait_for).await?;
             return Ok(Response::new(page));
         }
-        let after = refusal::cursor(&request.page_token)?;
+        let (newest_first, from_start) = (request.newest_first, request.page_token.is_empty());
+        let last = refusal::cursor(&request.page_token)?;
         let question = move |state: &Threading, id, thread: &rejoinder_threading_core::record::Thread| {
             let key = |n: usize| thread.messages.get(n).map(|member| (member.time, member.interaction));
-            let from = thread.messages.partition_point(|member| Some((member.time, member.interaction)) <= after);
+            if newest_first {
+                let before =
+                    |member: &rejoinder_threading_core::record::Member| Some((member.time, member.interaction)) < last;
+                let to = if from_start { thread.messages.len() } else { thread.messages.partition_point(before) };
+                let from = to.saturating_sub(size);
+                let keys: Vec<_> = (from..to).rev().filter_map(key).collect();
+                let mut messages = view::messages(state, id, thread, from..to);
+                messages.reverse();
+                return (messages, keys, from > 0);
+            }
+            let from = thread.messages.partition_point(|member| Some((member.time, member.interaction)) <= last);
             let to = (from + size).min(thread.messages.len());
             let keys: Vec<_> = (from..to).filter_map(key).collect();
             (view::messages(state, id, thread, from..to), keys, to < thread.messages.len())

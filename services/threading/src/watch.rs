@@ -4,7 +4,7 @@ use prost::Message as _;
 use rejoinder_api::threading::watch_threads_response::{Change, Merged, Opened, Placed, StateChanged};
 use rejoinder_api::threading::{WatchThreadsResponse, thread::State};
 use rejoinder_model::{InteractionId, PersonId, ThreadId};
-use rejoinder_service_kit::{TailEvent, timestamp, watch};
+use rejoinder_service_kit::{TailEvent, cursor, timestamp, watch};
 use rejoinder_threading_core::record::is_outbound;
 use rejoinder_wire::event::{Event, event::Body};
 use tokio_stream::Stream;
@@ -26,6 +26,7 @@ pub(crate) fn changes(
         let wanted = only.is_empty() || only.contains(&thread);
         wanted.then(|| WatchThreadsResponse {
             position: event.position.to_string(),
+            cursor: cursor(event),
             thread_id: ThreadId(thread).to_string(),
             time: Some(timestamp(event.record_time)),
             change: Some(change),

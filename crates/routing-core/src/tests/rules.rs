@@ -11,7 +11,7 @@ use rejoinder_wire::event::{
 use super::world::{START, World, agent, with_agents};
 use crate::command::{Asked, Command, Done, Refusal, Session};
 use crate::explain::why_not;
-use crate::record::Phase;
+use crate::record::{OfferState, Phase};
 use crate::{policy, quarantine};
 
 /// A policy whose kinds cost so much, with so many at most.
@@ -874,6 +874,39 @@ fn a_decision_says_why() {
     assert_eq!(why("cid"), [Reason::Skills]);
     assert_eq!(why("eve"), [Reason::NotAvailable, Reason::UnknownAgent]);
     assert_eq!(why_not(&world.state, "other", item, "ann", world.now), None);
+}
+
+#[test]
+fn a_decision_knows_what_became_of_its_offers() {
+    let mut policy = with_agents(&["ann", "bob", "cid"]);
+    policy.queues[0].parallel_offers = 2;
+    let mut world = World::of(policy);
+    for agent in ["ann", "bob"] {
+        world.comes(agent);
+    }
+    world.asks(1);
+    let item = world.item_of(1).0;
+    let of = |world: &World, nth: usize| {
+        let ids = world.state.decisions(item)[nth].offers.clone();
+        let offers = ids.iter().map(|id| world.state.offers.get(&rejoinder_model::OfferId(*id)).unwrap());
+        offers.map(|offer| (offer.agent.clone(), offer.state, offer.because)).collect::<Vec<_>>()
+    };
+    let (ann, bob) = ("ann".to_owned(), "bob".to_owned());
+    let (pending, taken) = (OfferState::Pending, OfferState::Revoked);
+    assert_eq!(of(&world, 0), [(ann.clone(), pending, 0), (bob.clone(), pending, 0)]);
+    world.wait(1_000);
+    world.decline("ann").unwrap();
+    world.accept("bob").unwrap();
+    assert_eq!(of(&world, 0), [(ann, OfferState::Declined, 0), (bob.clone(), OfferState::Accepted, 0)]);
+    let offer = world.state.decisions(item)[0].offers[0];
+    let offer = world.state.offers.get(&rejoinder_model::OfferId(offer)).unwrap();
+    assert_eq!(offer.ended_at - offer.made_at, 1_000);
+    world.asks(2);
+    let second = world.item_of(2).0;
+    world.thread(2, ThreadState::Resolved);
+    let offer = world.state.decisions(second)[0].offers[0];
+    let offer = world.state.offers.get(&rejoinder_model::OfferId(offer)).unwrap();
+    assert_eq!((offer.state, offer.because), (taken, offer_revoked::Reason::ItemCancelled as i32));
 }
 
 #[test]

@@ -158,6 +158,47 @@ fn a_metric_that_the_new_policy_lacks_is_cancelled_and_one_it_adds_counts_from_t
 }
 
 #[test]
+fn a_target_that_comes_back_counts_for_what_runs_on_and_not_for_what_ended_meanwhile() {
+    let mut world = World::with(vec![target(FIRST, 60)]);
+    world.does("0 customer");
+    world.does("t2: 0 customer");
+    world.adopt(2, policy(vec![target(NEXT, 60)]));
+    world.does("t2: 90 reply");
+    world.adopt(3, policy(vec![target(FIRST, 120)]));
+    world.tick();
+    assert_eq!(world.clocks(1, FIRST), ["running from 0, due 120"]);
+    assert_eq!(world.clocks(2, FIRST), ["policy from 0, at 0 after 0"], "nobody had promised an answer by then");
+    world.does("t2: 95 customer");
+    world.does("t2: 100 reply");
+    assert_eq!(world.clocks(2, FIRST), ["policy from 0, at 0 after 0"]);
+    assert_eq!(has(&world.events, |body| matches!(body, Body::ClockBreached(_))), 0);
+}
+
+#[test]
+fn a_thread_resolved_without_a_target_is_not_met_by_what_the_customer_writes_later() {
+    let mut world = World::with(vec![target(Metric::Resolution, 60)]);
+    world.does("0 customer");
+    world.adopt(2, policy(vec![target(NEXT, 60)]));
+    world.does("90 resolve");
+    world.adopt(3, policy(vec![target(Metric::Resolution, 200)]));
+    world.does("100 customer");
+    assert_eq!(has(&world.events, |body| matches!(body, Body::ClockBreached(_) | Body::ClockMet(_))), 0);
+}
+
+#[test]
+fn what_was_met_stays_met_when_the_thread_was_reopened_and_resolved_without_a_target() {
+    let mut world = World::with(vec![target(Metric::Resolution, 60)]);
+    world.does("0 customer");
+    world.does("10 resolve");
+    world.adopt(2, policy(vec![target(NEXT, 600)]));
+    world.does("20 customer");
+    world.does("90 resolve");
+    world.adopt(3, policy(vec![target(Metric::Resolution, 60)]));
+    assert_eq!(world.clocks(1, Metric::Resolution), ["met from 0, at 10 after 10"]);
+    assert_eq!(has(&world.events, |body| matches!(body, Body::ClockBreached(_))), 0);
+}
+
+#[test]
 fn elapsed_time_is_kept_when_the_calendar_changes() {
     let mut world = World::with(vec![target(FIRST, 60)]);
     world.does("0 customer");

@@ -1,5 +1,10 @@
 //! What a person meets on the command line: clear refusals, exit codes, damage found.
 
+#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
+
+mod clocks;
+mod desk;
+
 use std::fs;
 
 use rejoinder_integration_tests::{Replay, data, run};
@@ -100,4 +105,21 @@ fn a_truncated_zst_file_keeps_what_came_before_and_says_so() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("cannot be read to its end"), "{said}");
+}
+
+#[test]
+fn a_format_that_names_no_account_is_said_to_have_none() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("in.eml");
+    let mail = "From: eve@example.org\nMessage-ID: <1@example.org>\nDate: Mon, 5 Jan 2026 09:00:00 +0000\n\nhello\n";
+    fs::write(&file, mail).expect("written");
+    let replayed = |data: &str, more: &[&str]| {
+        let data = dir.path().join(data);
+        let args = ["replay", file.to_str().unwrap(), "--format", "email", "--data-dir", data.to_str().unwrap()];
+        String::from_utf8(run(&[&args[..], more].concat()).stderr).expect("UTF-8")
+    };
+    let said = replayed("without", &[]);
+    assert_eq!(said.matches("--account is not given: it is \"unknown\"").count(), 1, "{said}");
+    let said = replayed("with", &["--account", "help@acme.example"]);
+    assert!(!said.contains("--account"), "{said}");
 }
