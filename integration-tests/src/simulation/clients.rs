@@ -20,10 +20,12 @@ use crate::client::Random;
 
 mod agents;
 mod customers;
+mod errands;
 mod office;
 mod supervisors;
 
-use agents::{Agent, Errand, Sight, Worked};
+use agents::{Agent, Sight};
+use errands::{Errand, Worked};
 use office::Order;
 use supervisors::{Nod, Nodded};
 

@@ -9,7 +9,7 @@ use rejoinder_model::Service;
 mod core;
 mod views;
 
-pub(super) use core::Planted;
+pub(super) use core::{Faulty, Planted};
 use views::{EarlyReads, SettledAtOnce};
 
 /// A fault that is planted in the world.
