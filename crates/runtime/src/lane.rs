@@ -74,7 +74,7 @@ pub struct Lane<S: State> {
     /// The number of the frame with a tick that is not read back yet.
     tick_in_flight: Option<u64>,
     /// By service: no timer fires before this time, since its owner came back after a downtime.
-    fires_from: [Millis; 4],
+    pub(crate) fires_from: [Millis; 4],
     /// The state was damaged, and folded again.
     rebuilt: bool,
     /// May it claim? Not after somebody else claimed, until it is assigned anew.
@@ -139,7 +139,7 @@ impl<S: State> Lane<S> {
             newest_tick: None,
             last_tick: Millis::MIN,
             tick_in_flight: None,
-            fires_from: [Millis::MIN; 4],
+            fires_from: start.fires_from,
             rebuilt: false,
             assigned: !options.follow_only,
             since_checkpoint: 0,
@@ -271,6 +271,7 @@ impl<S: State> Lane<S> {
         self.applied = start.applied;
         self.last_checksum = start.checksum;
         self.next_own_seq = start.next_own_seq;
+        self.fires_from = start.fires_from;
         self.unsent = None;
         self.changes.clear();
         self.since_checkpoint = 0;
