@@ -2,7 +2,7 @@
 
 use rejoinder_api::routing as api;
 use rejoinder_api::routing::work_item::Phase;
-use rejoinder_api::routing::work_response::{ItemChanged, LoadChanged, OfferEnded, PresenceChanged, Response};
+use rejoinder_api::routing::work_response::{ItemAnswered, ItemChanged, LoadChanged, OfferEnded, PresenceChanged, Response};
 use rejoinder_model::{OfferId, ThreadId, WorkItemId};
 use rejoinder_service_kit::timestamp;
 use rejoinder_wire::event::{event::Body, offer_revoked::Reason};
@@ -53,6 +53,11 @@ pub(crate) fn response(body: &Body) -> Option<Response> {
         }),
         Body::AgentPresenceChanged(presence) => Response::PresenceChanged(PresenceChanged { presence: presence.to }),
         Body::WorkItemAssigned(item) => changed(item.item, item.thread, Phase::Assigned),
+        Body::WorkItemAnswered(item) => Response::ItemAnswered(ItemAnswered {
+            item_id: WorkItemId(item.item).to_string(),
+            thread_id: ThreadId(item.thread).to_string(),
+            park_at: (item.park_at != 0).then(|| timestamp(item.park_at)),
+        }),
         Body::WorkItemParked(item) => changed(item.item, item.thread, Phase::Parked),
         Body::WorkItemWrapping(item) => changed(item.item, item.thread, Phase::Wrapping),
         Body::WorkItemDone(item) => changed(item.item, item.thread, Phase::Done),
