@@ -768,14 +768,19 @@ impl<S: State> Lane<S> {
             self.inputs.drop_tick();
             return Ok(());
         }
+        let is_due = |state: &mut S, key| state.timers().armed_by(&key).is_some_and(|own_seq| own_seq < own_seq_end);
         for key in due {
+            // Those that fired before it may have moved it or taken it away.
+            if !is_due(&mut self.state, key) {
+                continue;
+            }
             let timer = DueTimer { due: key.due, entity: key.entity, kind: key.kind };
             let mut events = Vec::new();
             let context = self.context(frame);
             self.state.fire(&context, timer, &mut events);
             self.take(frame, events)?;
             self.follow_up(frame, FOLLOW_UPS)?;
-            if self.state.timers().due(tick.stamp, own_seq_end, 1).first() == Some(&key) {
+            if is_due(&mut self.state, key) {
                 return Err(Failure::Defect(format!("{key:?} fired and is still armed")));
             }
             if frame.builder.bytes() >= FRAME_TARGET_BYTES {
