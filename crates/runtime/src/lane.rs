@@ -176,8 +176,8 @@ pub struct Lane<S: State> {
     /// The newest frame in flight, as long as the log has no room for it.
     unsent: Option<Bytes>,
     job: Option<(Box<dyn Job<S>>, usize)>,
-    /// Jobs that wait until more is considered.
-    waiting: Vec<Box<dyn Job<S>>>,
+    /// Jobs that wait until all below an index is considered.
+    waiting: BTreeMap<u64, VecDeque<Box<dyn Job<S>>>>,
     shared: Arc<Mutex<Status>>,
     /// The newest tick read, by whatever service, and its stamp.
     newest_tick: Option<u64>,
@@ -245,7 +245,7 @@ impl<S: State> Lane<S> {
             in_flight: VecDeque::new(),
             unsent: None,
             job: None,
-            waiting: Vec::new(),
+            waiting: BTreeMap::new(),
             shared: Arc::default(),
             newest_tick: None,
             last_tick: Millis::MIN,
@@ -360,7 +360,7 @@ impl<S: State> Lane<S> {
     fn lose_jobs(&mut self) -> bool {
         let mut jobs: Vec<_> = self.in_flight.drain(..).flat_map(|frame| frame.jobs).collect();
         jobs.extend(self.job.take().map(|(job, _)| job));
-        jobs.append(&mut self.waiting);
+        jobs.extend(std::mem::take(&mut self.waiting).into_values().flatten());
         jobs.extend(std::iter::from_fn(|| self.jobs.pop()));
         let any = !jobs.is_empty();
         jobs.into_iter().for_each(Job::lost);
@@ -846,7 +846,7 @@ impl<S: State> Lane<S> {
             let next = self.job.take().or_else(|| self.next_waiting().or_else(|| self.jobs.pop()).map(|job| (job, 0)));
             let Some((mut job, part)) = next else { break };
             if job.not_before() > self.considered.index {
-                self.waiting.push(job);
+                self.waiting.entry(job.not_before()).or_default().push_back(job);
                 continue;
             }
             let mut events = Vec::new();
@@ -873,8 +873,12 @@ impl<S: State> Lane<S> {
     }
 
     fn next_waiting(&mut self) -> Option<Box<dyn Job<S>>> {
-        let ready = self.waiting.iter().position(|job| job.not_before() <= self.considered.index)?;
-        Some(self.waiting.swap_remove(ready))
+        let mut first = self.waiting.first_entry().filter(|first| *first.key() <= self.considered.index)?;
+        let job = first.get_mut().pop_front();
+        if first.get().is_empty() {
+            first.remove();
+        }
+        job
     }
 
     /// Has time reached the earliest timer, and nothing in the log says so yet?
