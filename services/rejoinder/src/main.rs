@@ -37,6 +37,11 @@ use crate::config::{Config, Flags};
 use crate::remote::Remote;
 use crate::table::Output;
 
+/// Events are decoded, decided and applied in small pieces: the system's allocator takes a sixth of the
+/// processor time of a busy server, and its arenas do not shrink.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Social customer service: scattered messages become threads, durable, queryable, rebuildable.
 #[derive(Parser)]
 #[command(name = "rejoinder", version)]
