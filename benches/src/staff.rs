@@ -295,7 +295,9 @@ fn hear(
             let seen = match changed.phase() {
                 Phase::Assigned => Seen::Assigned(By { agent, item: changed.item_id }),
                 Phase::Parked | Phase::Done => Seen::AtRest,
-                _ => return Ok(()),
+                Phase::Unspecified | Phase::Queued | Phase::Offered | Phase::Wrapping | Phase::Cancelled => {
+                    return Ok(());
+                }
             };
             floor.with(|desk| desk.seen(&changed.thread_id, seen, clock::now()));
         }

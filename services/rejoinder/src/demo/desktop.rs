@@ -169,6 +169,7 @@ impl<'a> Desktop<'a> {
 
     fn answered(&mut self, answer: &Answer) -> anyhow::Result<()> {
         let offer = self.asked.remove(&answer.request_id).flatten();
+        #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else a desktop is answered is wrong")]
         match Code::from(answer.code) {
             Code::Ok => self.pen.tally.look().accepted.extend(offer),
             // Somebody or something else was first.

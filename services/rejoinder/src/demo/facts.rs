@@ -127,6 +127,7 @@ impl Facts {
     /// The next event.
     pub(super) fn event(&mut self, body: &Body) {
         self.audit.event(body);
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the summary counts some events")]
         match body {
             Body::OfferMade(made) => self.made(made),
             Body::OfferAccepted(over) => {
