@@ -15,8 +15,8 @@ use crate::item::fresh;
 use crate::key::{TodoKey, Work};
 use crate::policy::Policy;
 use crate::record::{
-    Agent, Candidate, Cursor, Decision, Held, Item, Offer, OfferState, Outcomes, Phase, Request, SetAside, Thread,
-    Todo, Workspace,
+    Agent, Candidate, Cursor, Decision, Held, Item, Offer, OfferState, Outcomes, Phase, Request, Thread, Todo,
+    Workspace,
 };
 use crate::state::{OFFER, Routing};
 use lists::{change_agent, change_item, timer};
@@ -72,18 +72,8 @@ pub(crate) fn apply(state: &mut Routing, own: Own, event: &Event) {
         Some(Body::WorkItemMoved(moved)) => move_item(state, own, moved),
         Some(Body::DecisionExplained(explained)) => keep(state, explained),
         Some(Body::QueueDriven(driven)) => drive(state, own, driven),
-        Some(Body::Quarantined(quarantined)) => {
-            let set_aside = SetAside {
-                workspace: workspace.to_owned(),
-                index: quarantined.source_index,
-                event: quarantined.source_event,
-                own_seq: quarantined.source_own_seq,
-                reason: quarantined.reason.clone(),
-                at: quarantined.at,
-            };
-            state.quarantine.put(own.own_seq, set_aside);
-        }
-        Some(Body::QuarantineReleased(released)) => state.quarantine.remove(&released.quarantined_own_seq),
+        Some(Body::Quarantined(quarantined)) => state.quarantine.set_aside(own, workspace, quarantined),
+        Some(Body::QuarantineReleased(released)) => state.quarantine.release(released),
         // What these tell follows from the events beside them.
         Some(Body::AgentLoadChanged(_) | Body::Overcommitted(_) | Body::WorkItemTransferred(_)) => {}
         _ => {}
@@ -479,6 +469,7 @@ fn remember(state: &mut Routing, key: MessageKey, content: MessageKey, decided_a
             state.requests.remove(&(old, key));
         }
     }
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most events answer no request")]
     let (item, agent) = match body {
         Body::AgentPresenceChanged(changed) => (0, changed.agent.as_str()),
         Body::OfferRevoked(revoked) => (revoked.item, ""),

@@ -419,23 +419,6 @@ pub struct Cursor {
     pub item: u64,
 }
 
-/// An input whose decision failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SetAside {
-    /// Whose input it was.
-    pub workspace: String,
-    /// Where it stands: index of the record.
-    pub index: u64,
-    /// Number of the event in it.
-    pub event: u32,
-    /// Its number in its own lane.
-    pub own_seq: u64,
-    /// What failed.
-    pub reason: String,
-    /// When, by record time.
-    pub at: Millis,
-}
-
 impl StaffEntry {
     pub(crate) fn key(&self, workspace: &str, agent: rejoinder_model::AgentKey) -> StaffKey {
         StaffKey {

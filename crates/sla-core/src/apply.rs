@@ -11,7 +11,7 @@ use crate::decision::{self, start_rules};
 use crate::follow::{self, Threads, key};
 use crate::policy;
 use crate::record::{
-    Acknowledged, Alarm, Carried, Clock, Counts, LATE_MS, Request, Review, SetAside, Status, Terms, Thread, Workspace,
+    Acknowledged, Alarm, Carried, Clock, Counts, LATE_MS, Request, Review, Status, Terms, Thread, Workspace,
 };
 use crate::state::{DUE, SlaTimer, WARN};
 
@@ -61,17 +61,8 @@ fn apply_body(state: &mut SlaTimer, own: Own, event: &Event) {
         Some(Body::AlarmCleared(cleared)) => clear(state, AlarmId(cleared.alarm)),
         Some(Body::SlaPolicyAdopted(adopted)) => adopt(state, own, workspace, adopted),
         Some(Body::ClocksReviewed(reviewed)) => review(state, reviewed),
-        Some(Body::Quarantined(quarantined)) => {
-            let set_aside = SetAside {
-                workspace: workspace.to_owned(),
-                place: (quarantined.source_index, quarantined.source_event),
-                own_seq: quarantined.source_own_seq,
-                reason: quarantined.reason.clone(),
-                at: quarantined.at,
-            };
-            state.quarantine.put(own.own_seq, set_aside);
-        }
-        Some(Body::QuarantineReleased(released)) => state.quarantine.remove(&released.quarantined_own_seq),
+        Some(Body::Quarantined(quarantined)) => state.quarantine.set_aside(own, workspace, quarantined),
+        Some(Body::QuarantineReleased(released)) => state.quarantine.release(released),
         _ => {}
     }
 }

@@ -454,18 +454,3 @@ pub struct Request {
     /// What it asked for: another command under the same id is refused.
     pub content: MessageKey,
 }
-
-/// An input whose decision failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SetAside {
-    /// Whose input it was.
-    pub workspace: String,
-    /// Where it stands: index of the record, number in it.
-    pub place: (u64, u32),
-    /// Its number in its own lane.
-    pub own_seq: u64,
-    /// What failed.
-    pub reason: String,
-    /// When, by record time.
-    pub at: Millis,
-}

@@ -153,9 +153,9 @@ impl Auditor {
     fn compare_shown(&mut self, index: u64) {
         let state = &self.placement.state;
         if let Some(shown) = self.shown.get_mut(&index) {
-            shown.retain(|promise| match promise {
-                Promise::Shown { workspace, threads, .. } => threads_of(state, workspace) != *threads,
-                _ => false,
+            shown.retain(|promise| {
+                let Promise::Shown { workspace, threads, .. } = promise else { return false };
+                threads_of(state, workspace) != *threads
             });
         }
     }

@@ -73,7 +73,12 @@ impl Placement {
             Some(Body::ThreadStateChanged(changed)) => match changed.cause() {
                 Cause::HoldOver => self.fire(frame, own_seq, changed, HOLD)?,
                 Cause::Silence => self.fire(frame, own_seq, changed, SILENCE)?,
-                _ => {}
+                Cause::Unspecified
+                | Cause::CustomerMessage
+                | Cause::Reply
+                | Cause::Command
+                | Cause::Outcome
+                | Cause::Merge => {}
             },
             _ => {}
         }
