@@ -1,5 +1,6 @@
 //! What the machine itself does: one fdatasync, and RocksDB with nothing around it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rejoinder_event_log::{EventLog as _, RecordView};
 use rejoinder_event_log_embedded::EmbeddedLog;
+use rejoinder_model::Service;
 use rocksdb::{DB, DBCompressionType, IteratorMode, Options, WriteBatch, WriteOptions};
 
 use crate::clock;
@@ -35,11 +37,22 @@ pub(crate) fn fdatasync(dir: &Path, count: usize, pause: Duration) -> std::io::R
 /// What a log holds.
 #[derive(Default)]
 pub(crate) struct Contents {
-    pub(crate) events: u64,
+    /// By service.
+    events: BTreeMap<&'static str, u64>,
     pub(crate) frames: u64,
     pub(crate) bytes: u64,
     /// The first records, up to a number of bytes.
     pub(crate) records: Vec<Bytes>,
+}
+
+impl Contents {
+    pub(crate) fn events(&self) -> u64 {
+        self.events.values().sum()
+    }
+
+    pub(crate) fn of(&self, service: Service) -> u64 {
+        self.events.get(service.name()).copied().unwrap_or_default()
+    }
 }
 
 /// Reads the log of a stopped server.
@@ -51,7 +64,7 @@ pub(crate) fn contents(data_dir: &Path, keep_bytes: u64) -> anyhow::Result<Conte
         while next < log.end(partition) {
             for record in log.read(partition, next, 4 << 20)? {
                 let view = RecordView::peek(&record.bytes)?;
-                contents.events += u64::from(view.header.event_count);
+                *contents.events.entry(view.service.name()).or_default() += u64::from(view.header.event_count);
                 contents.frames += 1;
                 contents.bytes += record.bytes.len() as u64;
                 if contents.bytes <= keep_bytes {

@@ -7,8 +7,8 @@ mod load;
 mod machine;
 mod rows;
 mod server;
+mod staff;
 mod table;
-mod watch;
 mod workload;
 
 use std::path::{Path, PathBuf};
@@ -17,8 +17,11 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use rejoinder_api::ingest::policy_service_client::PolicyServiceClient;
 use rejoinder_api::ingest::{ApplyPolicyRequest, PolicyFile};
+use rejoinder_api::routing::ListAgentsRequest;
+use rejoinder_api::routing::agent_service_client::AgentServiceClient;
 
 use crate::server::{Server, of};
+use crate::staff::Staff;
 use crate::table::{Row, say};
 
 /// Measures the released server next to the machine's own limits.
@@ -49,7 +52,7 @@ enum Part {
     Throughput,
     /// Workload W in one workspace.
     Single,
-    /// Latencies at 5,000 messages a second.
+    /// Latencies at 5,000 messages a second, to offers and from freed slots too.
     Latency,
     /// Queries at 5,000 messages a second.
     Queries,
@@ -128,20 +131,38 @@ async fn measure(arguments: &Arguments, dir: &Path) -> anyhow::Result<Vec<Row>> 
     Ok(rows)
 }
 
+/// Agents of all workspaces together.
+const AGENTS: usize = 640;
+
 /// Names of workspaces, none of them special.
 fn workspaces(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("company-{number}")).collect()
 }
 
-/// Workspaces exist once they have a policy: here the built-in one and their own accounts.
-async fn create(server: &Server, workspaces: &[String]) -> anyhow::Result<()> {
+/// The agents of each of so many workspaces.
+fn staff(workspaces: usize, with_context: bool) -> Staff {
+    Staff { agents: AGENTS / workspaces, with_context }
+}
+
+/// Workspaces exist once they have a policy: the built-in one with their accounts and agents. Who answered
+/// a post finishes it; a direct message is parked by the answer.
+async fn create(server: &Server, workspaces: &[String], agents: usize) -> anyhow::Result<()> {
     const ACCOUNTS: &str =
         "[[account]]\nchannel = \"x\"\nid = \"acme\"\n\n[[account]]\nchannel = \"whatsapp\"\nid = \"acme\"\n";
-    let mut policies = PolicyServiceClient::new(server.channel().await?);
+    const ROUTING: &str = "[[kind]]\nname = \"public_post\"\nwrap_up = \"5m\"\n";
+    let agent = |number: usize| format!("[[agent]]\nid = \"{}\"\nqueues = [\"default\"]\n\n", staff::agent_id(number));
+    let agents: String = (0..agents).map(agent).collect();
+    let texts = [("accounts.toml", ACCOUNTS), ("routing.toml", ROUTING), ("agents.toml", &agents)];
+    let channel = server.channel().await?;
+    let mut policies = PolicyServiceClient::new(channel.clone());
     for name in workspaces {
-        let files = vec![PolicyFile { name: "accounts.toml".into(), text: ACCOUNTS.into() }];
+        let texts = texts.iter().filter(|(_, text)| !text.is_empty());
+        let files = texts.map(|(name, text)| PolicyFile { name: (*name).into(), text: (*text).into() }).collect();
         let policy = ApplyPolicyRequest { files, ..ApplyPolicyRequest::default() };
-        policies.apply_policy(of(name, policy)?).await?;
+        let wait_for = policies.apply_policy(of(name, policy)?).await?.into_inner().as_of;
+        // Routing follows it before anybody signs in.
+        let request = ListAgentsRequest { wait_for, page_size: 1, ..ListAgentsRequest::default() };
+        AgentServiceClient::new(channel.clone()).list_agents(of(name, request)?).await?;
     }
     Ok(())
 }

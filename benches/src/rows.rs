@@ -3,5 +3,6 @@
 pub(crate) mod large;
 pub(crate) mod latency;
 pub(crate) mod queries;
+pub(crate) mod slots;
 pub(crate) mod surge;
 pub(crate) mod throughput;

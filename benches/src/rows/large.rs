@@ -9,6 +9,9 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use rejoinder_api::ingest::PublishBatchRequest;
 use rejoinder_api::ingest::ingest_service_client::IngestServiceClient;
+use rejoinder_api::sla::WatchAlarmsRequest;
+use rejoinder_api::sla::alarm_service_client::AlarmServiceClient;
+use rejoinder_api::sla::watch_alarms_response::Change as AlarmChange;
 use rejoinder_api::threading::thread_service_client::ThreadServiceClient;
 use rejoinder_api::threading::watch_threads_response::Change;
 use rejoinder_api::threading::{HoldThreadRequest, ListThreadsRequest, WatchThreadsRequest, thread::State};
@@ -38,8 +41,8 @@ pub(crate) async fn measure(dir: &Path, sizes: &Sizes) -> anyhow::Result<Vec<Row
     let names = workspaces(64);
     let data = dir.join("data");
     let server = Server::start(&data)?;
-    create(&server, &names).await?;
-    let mut load = Load::new(&server, &names, Kind::Answered).await?;
+    create(&server, &names, 0).await?;
+    let mut load = Load::new(&server, &names, Kind::Answered, None).await?;
     let filled = load.run(&server, Pace { batch: 100, rate: None, messages: sizes.threads * 2 }).await?;
     drop(load);
     let channel = server.channel().await?;
@@ -54,6 +57,12 @@ pub(crate) async fn measure(dir: &Path, sizes: &Sizes) -> anyhow::Result<Vec<Row
         .target("≤ 1.5 GiB at 1 M"),
     ];
     rows.extend(timers(&channel, &names, sizes, armed).await?);
+    rows.push(breaches(&server, &channel, &names, sizes).await?);
+    let (resident, most) = server.resident();
+    rows.push(Row::new(
+        "the same, after timers and breaches: resident",
+        format!("{:.2} GiB, at most {:.2} GiB", gib(resident), gib(most)),
+    ));
     server.kill()?;
     rows.push(restart(&data, &names).await?);
     rows.push(rebuild(&data)?);
@@ -198,6 +207,50 @@ async fn timers(channel: &Channel, names: &[String], sizes: &Sizes, armed: u64) 
     ])
 }
 
+/// First responses that are due at the same time, and that nobody gives.
+async fn breaches(server: &Server, channel: &Channel, names: &[String], sizes: &Sizes) -> anyhow::Result<Row> {
+    // The built-in target. The questions are as old as makes it due soon after they are all there.
+    const FIRST_RESPONSE_MS: i64 = 3_600_000;
+    let share = sizes.due_at_once.div_ceil(names.len());
+    let names_of_breached: Vec<String> = names.iter().map(|name| format!("{name}-unanswered")).collect();
+    create(server, &names_of_breached, 0).await?;
+    let mut alarms = Vec::new();
+    for name in &names_of_breached {
+        let mut client = AlarmServiceClient::new(channel.clone());
+        let mut told = client.watch_alarms(of(name, WatchAlarmsRequest::default())?).await?.into_inner();
+        alarms.push(tokio::spawn(async move {
+            let mut raised = HashMap::new();
+            while raised.len() < share {
+                let told = told.message().await?.context("the stream ended")?;
+                if let Some(AlarmChange::Raised(alarm)) = told.change {
+                    let again = raised.insert(alarm.clock_id, clock::wall_ms());
+                    ensure!(again.is_none(), "a breach was told twice");
+                }
+            }
+            anyhow::Ok(raised)
+        }));
+    }
+    let due = clock::wall_ms() + i64::try_from(5_000 + sizes.due_at_once / 5)?;
+    let kind = Kind::Asked { at_ms: due - FIRST_RESPONSE_MS };
+    let mut load = Load::new(server, &names_of_breached, kind, None).await?;
+    let messages = (share * names.len()) as u64;
+    load.run(server, Pace { batch: 100, rate: None, messages }).await?;
+    ensure!(clock::wall_ms() < due, "the questions took too long for a figure");
+    let mut burst = Latencies::default();
+    for alarms in alarms {
+        for at in alarms.await??.into_values() {
+            ensure!(at >= due, "a clock was breached {} ms too soon", due - at);
+            burst.add(Duration::from_millis(u64::try_from(at - due)?));
+        }
+    }
+    ensure!(burst.count() == load.accepted(), "a clock was breached that nobody asked for");
+    Ok(Row::new(
+        format!("{messages} clocks due at once: all breached, once each, alarms seen"),
+        format!("in {:.2} s", burst.ms(1.0) / 1_000.0),
+    )
+    .target("100,000 in ≤ 1 s"))
+}
+
 fn lags(held: &[(String, String, i64)], over: &HashMap<String, i64>) -> anyhow::Result<Latencies> {
     let mut lags = Latencies::default();
     for (_, id, due) in held {
@@ -215,8 +268,8 @@ async fn restart(data: &Path, names: &[String]) -> anyhow::Result<Row> {
     let channel = server.channel().await?;
     let mut client = IngestServiceClient::new(channel);
     for name in names {
-        let interactions = Desk::new(format!("{name}-after"), Kind::OneCustomer, 1).batch(1);
-        let interactions = interactions.into_iter().map(|mut one| {
+        let mut desk = Desk::new(name.clone(), Kind::OneCustomer, 1, 1);
+        let interactions = desk.batch(1, start, true, false).messages.into_iter().map(|mut one| {
             one.external_id = format!("after-{}", one.external_id);
             one
         });
@@ -228,14 +281,14 @@ async fn restart(data: &Path, names: &[String]) -> anyhow::Result<Row> {
     server.stop()?;
     let contents = machine::contents(data, 0)?;
     Ok(Row::new(
-        format!("kill -9 with {:.1} M events in the log → 64 workspaces accept", millions(contents.events)),
+        format!("kill -9 with {:.1} M events in the log → 64 workspaces accept", millions(contents.events())),
         format!("{:.2} s", took.as_secs_f64()),
     )
     .target("≤ 2 s"))
 }
 
 fn rebuild(data: &Path) -> anyhow::Result<Row> {
-    let events = machine::contents(data, 0)?.events;
+    let events = machine::contents(data, 0)?.events();
     let (bytes, scanned) = machine::scan(data)?;
     let output = Command::new(binary()?).args(["log", "rebuild", "--compare", "--data-dir"]).arg(data).output()?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -7,7 +7,7 @@ use crate::load::{Load, Pace, Run};
 use crate::server::Server;
 use crate::table::Row;
 use crate::workload::Kind;
-use crate::{Sizes, create};
+use crate::{Sizes, create, staff};
 
 /// Messages a second of each workspace, as long as all is calm.
 const CALM: f64 = 500.0;
@@ -21,17 +21,20 @@ pub(crate) async fn measure(dir: &Path, sizes: &Sizes) -> anyhow::Result<Vec<Row
         (0..).map(|n| format!("neighbour-{n}")).filter(|name| rejoinder_model::partition_of(name, PARTITIONS) == 3);
     let names: Vec<String> = neighbours.by_ref().take(2).collect();
     let server = Server::start(&dir.join("data"))?;
-    create(&server, &names).await?;
-    let mut surging = Load::new(&server, &names[..1], Kind::Conversations).await?;
-    let mut steady = Load::new(&server, &names[1..], Kind::Conversations).await?;
+    // Together as many agents as in the other rows.
+    let staff = staff(2, false);
+    create(&server, &names, staff.agents).await?;
+    let mut surging = Load::new(&server, &names[..1], Kind::Conversations, Some(staff)).await?;
+    let mut steady = Load::new(&server, &names[1..], Kind::Conversations, Some(staff)).await?;
     both(&server, &mut surging, &mut steady, CALM, Duration::from_secs(2)).await?;
     let (_, calm) = both(&server, &mut surging, &mut steady, CALM, sizes.surge).await?;
     let (surge, beside) = both(&server, &mut surging, &mut steady, CALM * TIMES, sizes.surge).await?;
+    drop((surging, steady));
     server.stop()?;
     let ratio = format!("{:.1} × p99", beside.all.latency.ms(0.99) / calm.all.latency.ms(0.99));
     let name = format!("surge of {:.0}/s, {} s", CALM * TIMES, sizes.surge.as_secs());
     let backlog = surge.acknowledged_in.saturating_sub(sizes.surge);
-    let behind = surge.readable_in.saturating_sub(surge.acknowledged_in);
+    let behind = surge.considered_in.saturating_sub(surge.acknowledged_in);
     Ok(vec![
         Row::new(format!("{name}: a neighbour in the partition, accepted → durable"), beside.all.latency.p50_p99())
             .next_to(format!("before the surge: {}", calm.all.latency.p50_p99()), ratio)
@@ -47,7 +50,11 @@ pub(crate) async fn measure(dir: &Path, sizes: &Sizes) -> anyhow::Result<Vec<Row
         ),
         Row::new(
             format!("{name}: backlog at its end"),
-            format!("{:.1} s to accept, {:.1} s to place", backlog.as_secs_f64(), behind.as_secs_f64()),
+            format!(
+                "{:.1} s to accept, {:.1} s until all services have considered it",
+                backlog.as_secs_f64(),
+                behind.as_secs_f64()
+            ),
         ),
     ])
 }
@@ -63,6 +70,7 @@ async fn both(
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of messages")]
     let pace = |rate: f64, batch| Pace { batch, rate: Some(rate), messages: (rate * length.as_secs_f64()) as u64 };
     let batch = if rate > CALM { 50 } else { 5 };
-    let (surged, went_on) = tokio::join!(surging.run(server, pace(rate, batch)), steady.run(server, pace(CALM, 5)));
+    let (surged, went_on) =
+        tokio::join!(surging.run_and_leave(server, pace(rate, batch)), steady.run_and_leave(server, pace(CALM, 5)));
     Ok((surged?, went_on?))
 }

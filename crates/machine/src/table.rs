@@ -465,13 +465,17 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> TableOps for Table<K,
                 }
             });
             let digest = value.as_ref().map_or(0, |value| entry_digest(*id, &bytes[1..], value));
+            // What came and went between two flushes was never stored: there is nothing to remove.
+            let is_stored = value.is_some() || slot.digest != 0;
             *total = total.wrapping_sub(slot.digest).wrapping_add(digest);
             slot.digest = digest;
             let size = value.as_ref().map_or(0, |value| u32::try_from(value.len()).unwrap_or(u32::MAX));
             *held = *held + size as usize - (slot.bytes as usize).min(*held + size as usize);
             slot.bytes = size;
             slot.phase = Phase::Flushing;
-            changes.push(Change { key: bytes, value });
+            if is_stored {
+                changes.push(Change { key: bytes, value });
+            }
             true
         });
     }

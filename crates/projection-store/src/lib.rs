@@ -317,7 +317,8 @@ mod tests {
 
     fn meta(own_seq: u64) -> LaneMeta {
         let fold = PartitionFold::default();
-        LaneMeta { log_id: 7, fold, applied: 3, checksum: 9, digests: vec![(1, 5)], next_own_seq: own_seq }
+        let (digests, fires_from) = (vec![(1, 5)], [0, 7, 0, i64::MIN]);
+        LaneMeta { log_id: 7, fold, applied: 3, checksum: 9, digests, next_own_seq: own_seq, fires_from }
     }
 
     fn put(key: &[u8], value: &[u8]) -> Change {

@@ -1,10 +1,11 @@
 //! What a lane says of its stored state: of which log it is, and how far it goes.
 
 use rejoinder_event_log::{LogId, PartitionFold};
+use rejoinder_model::Millis;
 use serde::{Deserialize, Serialize};
 
 /// The version of the stored form of states. Another one means: rebuild.
-pub const STATE_FORMAT: u32 = 1;
+pub const STATE_FORMAT: u32 = 2;
 
 /// How far the stored state of a lane goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,9 @@ pub struct LaneMeta {
     pub digests: Vec<(u8, u128)>,
     /// The number of the next own event.
     pub next_own_seq: u64,
+    /// By service: no timer fires before this time, since its owner came back after a downtime. The
+    /// claim that says so may stand before where reading starts again.
+    pub fires_from: [Millis; 4],
 }
 
 impl LaneMeta {

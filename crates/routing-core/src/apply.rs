@@ -469,10 +469,17 @@ fn remember(state: &mut Routing, key: MessageKey, content: MessageKey, decided_a
             state.requests.remove(&(old, key));
         }
     }
+    // The first event of a command, whichever it is.
     #[expect(clippy::wildcard_enum_match_arm, reason = "most events answer no request")]
     let (item, agent) = match body {
         Body::AgentPresenceChanged(changed) => (0, changed.agent.as_str()),
+        Body::OfferAccepted(accepted) => (accepted.item, ""),
+        Body::OfferDeclined(declined) => (declined.item, ""),
         Body::OfferRevoked(revoked) => (revoked.item, ""),
+        Body::WorkItemQueued(queued) => (queued.item, ""),
+        Body::WorkItemParked(parked) => (parked.item, ""),
+        Body::WorkItemWrapping(wrapping) => (wrapping.item, ""),
+        Body::WorkItemDone(done) => (done.item, ""),
         Body::WorkItemTransferred(transferred) => (transferred.item, ""),
         Body::WorkItemAssigned(assigned) => (assigned.item, ""),
         _ => (0, ""),

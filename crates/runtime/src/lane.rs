@@ -65,8 +65,8 @@ pub struct Lane<S: State> {
     /// The newest frame in flight, as long as the log has no room for it.
     unsent: Option<Bytes>,
     job: Option<(Box<dyn Job<S>>, usize)>,
-    /// Jobs that wait until more is considered.
-    waiting: Vec<Box<dyn Job<S>>>,
+    /// Jobs that wait until all below an index is considered.
+    waiting: BTreeMap<u64, VecDeque<Box<dyn Job<S>>>>,
     shared: Arc<Mutex<Status>>,
     /// The newest tick read, by whatever service, and its stamp.
     newest_tick: Option<u64>,
@@ -74,7 +74,7 @@ pub struct Lane<S: State> {
     /// The number of the frame with a tick that is not read back yet.
     tick_in_flight: Option<u64>,
     /// By service: no timer fires before this time, since its owner came back after a downtime.
-    fires_from: [Millis; 4],
+    pub(crate) fires_from: [Millis; 4],
     /// The state was damaged, and folded again.
     rebuilt: bool,
     /// May it claim? Not after somebody else claimed, until it is assigned anew.
@@ -134,12 +134,12 @@ impl<S: State> Lane<S> {
             in_flight: VecDeque::new(),
             unsent: None,
             job: None,
-            waiting: Vec::new(),
+            waiting: BTreeMap::new(),
             shared: Arc::default(),
             newest_tick: None,
             last_tick: Millis::MIN,
             tick_in_flight: None,
-            fires_from: [Millis::MIN; 4],
+            fires_from: start.fires_from,
             rebuilt: false,
             assigned: !options.follow_only,
             since_checkpoint: 0,
@@ -244,7 +244,7 @@ impl<S: State> Lane<S> {
     fn lose_jobs(&mut self) -> bool {
         let mut jobs: Vec<_> = self.in_flight.drain(..).flat_map(|frame| frame.jobs).collect();
         jobs.extend(self.job.take().map(|(job, _)| job));
-        jobs.append(&mut self.waiting);
+        jobs.extend(std::mem::take(&mut self.waiting).into_values().flatten());
         jobs.extend(std::iter::from_fn(|| self.jobs.pop()));
         let any = !jobs.is_empty();
         jobs.into_iter().for_each(Job::lost);
@@ -271,6 +271,7 @@ impl<S: State> Lane<S> {
         self.applied = start.applied;
         self.last_checksum = start.checksum;
         self.next_own_seq = start.next_own_seq;
+        self.fires_from = start.fires_from;
         self.unsent = None;
         self.changes.clear();
         self.since_checkpoint = 0;

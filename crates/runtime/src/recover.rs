@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rejoinder_event_log::{EventLog, PartitionFold, record};
 use rejoinder_machine::{Change, State, TableOps, TableVisitor};
+use rejoinder_model::Millis;
 use rejoinder_projection_store::{LaneMeta, LaneStore};
 
 use crate::lane::{Failure, Lane};
@@ -15,6 +16,7 @@ pub(crate) struct Start<S> {
     pub(crate) applied: u64,
     pub(crate) checksum: u32,
     pub(crate) next_own_seq: u64,
+    pub(crate) fires_from: [Millis; 4],
 }
 
 /// Collects the changes of all tables and the sum of their digests.
@@ -65,7 +67,7 @@ pub(crate) fn start<S: State>(log: &dyn EventLog, partition: u16, store: &LaneSt
     let mut state = S::open(Arc::new(store.clone()));
     let Some(meta) = store.meta().map_err(Failure::State)? else {
         let fold = PartitionFold::default();
-        return Ok(Start { state, fold, applied: 0, checksum: 0, next_own_seq: 1 });
+        return Ok(Start { state, fold, applied: 0, checksum: 0, next_own_seq: 1, fires_from: [Millis::MIN; 4] });
     };
     if meta.log_id != log.id() {
         return Err(Failure::State("it belongs to another event log".into()));
@@ -81,8 +83,8 @@ pub(crate) fn start<S: State>(log: &dyn EventLog, partition: u16, store: &LaneSt
         }
     }
     state.visit_tables(&mut Restore(meta.digests));
-    let LaneMeta { fold, applied, checksum, next_own_seq, .. } = meta;
-    Ok(Start { state, fold, applied, checksum, next_own_seq })
+    let LaneMeta { fold, applied, checksum, next_own_seq, fires_from, .. } = meta;
+    Ok(Start { state, fold, applied, checksum, next_own_seq, fires_from })
 }
 
 /// Stores what has changed, and lets unused entries go where memory is short.
@@ -97,6 +99,7 @@ pub(crate) fn store<S: State>(lane: &mut Lane<S>, fold: &PartitionFold) -> Resul
         checksum: lane.last_checksum,
         digests: collector.digests,
         next_own_seq: lane.done_own_seq(),
+        fires_from: lane.fires_from,
     };
     lane.store.write(changes, &meta).map_err(Failure::State)?;
     let mut flushed = Flushed { evict: lane.is_memory_short(collector.memory), memory: 0 };

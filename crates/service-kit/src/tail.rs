@@ -14,13 +14,16 @@ use crate::refuse;
 /// Bytes read at a time.
 const READ_BYTES: usize = 256 << 10;
 
-/// Tells waiting readers that the log has moved, or that nobody will tell them any more.
+/// So many records at the end of the log are in memory, unless the process has just started.
+const IN_MEMORY: u64 = 7;
+
+/// Tells waiting readers that their partition has moved, or that nobody will tell them any more.
 #[derive(Clone)]
 pub struct LogNews(Arc<News>);
 
-#[derive(Default)]
 struct News {
-    moved: Notify,
+    /// By partition: a reader is not woken for what others read.
+    moved: Vec<Notify>,
     ended: AtomicBool,
 }
 
@@ -28,16 +31,21 @@ impl LogNews {
     /// News of a log; one for all readers of a process.
     #[must_use]
     pub fn of(log: &dyn EventLog) -> Self {
-        let news = Arc::new(News::default());
+        let moved = (0..log.partitions()).map(|_| Notify::new()).collect();
+        let news = Arc::new(News { moved, ended: AtomicBool::new(false) });
         let watcher = news.clone();
-        log.watch(Arc::new(move |_| watcher.moved.notify_waiters()));
+        log.watch(Arc::new(move |partition| {
+            if let Some(moved) = watcher.moved.get(usize::from(partition)) {
+                moved.notify_waiters();
+            }
+        }));
         Self(news)
     }
 
     /// Ends all readers that wait: the server stops, and they can go on elsewhere or later.
     pub fn end(&self) {
         self.0.ended.store(true, Ordering::Release);
-        self.0.moved.notify_waiters();
+        self.0.moved.iter().for_each(Notify::notify_waiters);
     }
 }
 
@@ -92,10 +100,14 @@ impl Tail {
     pub async fn next(&mut self, wait: bool) -> Result<Option<Vec<TailEvent>>, Status> {
         loop {
             let news = self.news.clone();
+            let Some(moved) = news.0.moved.get(usize::from(self.partition)) else {
+                return Err(Status::internal(format!("partition {} does not exist", self.partition)));
+            };
             // Armed before the look, so that no news is missed between both.
-            let moved = news.0.moved.notified();
+            let moved = moved.notified();
             let before = self.fold.next_index;
-            let events = tokio::task::block_in_place(|| self.read())?;
+            let left = self.log.end(self.partition).saturating_sub(before);
+            let events = if left <= IN_MEMORY { self.read()? } else { tokio::task::block_in_place(|| self.read())? };
             if !events.is_empty() {
                 return Ok(Some(events));
             }

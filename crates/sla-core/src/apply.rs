@@ -163,10 +163,11 @@ fn change_clock(state: &mut SlaTimer, own: Own, workspace: &str, figures: &Clock
     after.silent = figures.silent;
     after.policy_version = figures.policy_version;
     after.rule.clone_from(&figures.rule);
-    for timer in armed(&before) {
+    // One whose time stays was armed when it was: a tick that says so already still makes it fire.
+    for timer in armed(&before).filter(|timer| armed(&after).all(|other| other != *timer)) {
         state.timers.disarm(&timer);
     }
-    for timer in armed(&after) {
+    for timer in armed(&after).filter(|timer| armed(&before).all(|other| other != *timer)) {
         state.timers.arm(timer, own.own_seq);
     }
     count(state, workspace, &before, &after);

@@ -54,6 +54,7 @@ pub(crate) fn review(decision: &mut Decision<'_>, root: u64, thread: &mut Thread
         let terms = rule.and_then(|rule| rule.target(metric).map(|terms| (rule, terms)));
         let Some((rule, target)) = terms else {
             review.withdraw(metric);
+            review.set_right(metric, |rule| plan(&timeline, metric::Terms { rule, workspace: &policy }));
             continue;
         };
         let instances = plan(&timeline, metric::Terms { rule, workspace: &policy });
@@ -108,6 +109,22 @@ impl Review<'_, '_> {
     fn withdraw(&mut self, metric: Metric) {
         let live: Vec<Clock> = self.clocks(metric).filter(|clock| clock.status.is_live()).cloned().collect();
         live.iter().for_each(|clock| self.cancel(clock, Reason::Policy));
+    }
+
+    /// What a policy of before promised stays history, but not as a breach that was none: a reply that
+    /// was sent in time takes it back whenever it comes.
+    fn set_right(&mut self, metric: Metric, plan: impl Fn(&Rule) -> Vec<Instance>) {
+        let breached = |clock: &&Clock| clock.breached && clock.status == Status::Met;
+        let clocks: Vec<Clock> = self.clocks(metric).filter(breached).cloned().collect();
+        if clocks.is_empty() {
+            return;
+        }
+        let instances = plan(self.rule.unwrap_or(&Rule::default()));
+        for clock in clocks {
+            let its = instances.iter().find(|instance| instance.covers.contains(&clock.opener));
+            let in_time = its.filter(|its| matches!(its.end, End::Met(at) if at <= clock.due_at));
+            in_time.into_iter().for_each(|instance| self.follow(&clock, &clock.terms, instance));
+        }
     }
 
     /// Finds the clock of each instance, and what has become of it.

@@ -1,24 +1,40 @@
 //! The audit: one partition of the log, folded by itself, against what clients were told.
+//!
+//! It reads the log once, in order, and hands each event to the rules of its service. Each rule is a
+//! file; what holds only when all is at rest is asked in the end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use prost::Message as _;
 use rejoinder_event_log::{EventLog, MemoryLog, PartitionFold, RecordView, StoredRecord, Verdict};
 use rejoinder_ingest_core::Ingest;
 use rejoinder_machine::{NoBacking, Own, State, TableOps, TableVisitor};
-use rejoinder_model::{DAY_MS, InteractionId, MINUTE_MS, MessageKey, Millis, Service};
+use rejoinder_model::{DAY_MS, MINUTE_MS, MessageKey, Millis, Service};
 use rejoinder_wire::event::{Event, MessageRef, event::Body};
 
 use super::Wrong;
 use super::clients::Shop;
-use super::grouping::{grouping, told};
-use super::promises::{Promise, threads_of};
+use super::promises::Promise;
+use super::trace::Roughness;
 use crate::client::Random;
 
+mod alarms;
+mod breaches;
+mod capacity;
+mod clocks;
+mod kept;
+mod offers;
+mod owners;
 mod placement;
+mod time;
+mod told;
+mod work;
 
+use clocks::Clocks;
 use placement::Placement;
+use time::Time;
+use work::Work;
 
 /// How long no timer fires after a downtime of more than a minute.
 pub(super) const GRACE_MS: Millis = 2 * MINUTE_MS;
@@ -28,12 +44,11 @@ pub(super) const TICK_MS: Millis = 50;
 /// What a partition holds.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    pub(super) ingest_digest: u128,
-    pub(super) threading_digest: u128,
-    pub(super) messages: u64,
-    pub(super) fired: u64,
-    pub(super) checkpoints: u64,
-    pub(super) void: u64,
+    /// Of the states, by service.
+    pub(super) digests: [u128; 4],
+    pub(super) rough: Roughness,
+    /// Inputs that were set aside.
+    pub(super) aside: u64,
 }
 
 /// A frame that counts.
@@ -41,6 +56,8 @@ pub(super) struct Findings {
 struct Frame {
     index: u64,
     consumed: (u64, u32),
+    /// Up to where all upstreams have considered the log, as of this frame.
+    upstreams: u64,
 }
 
 struct Auditor {
@@ -54,15 +71,16 @@ struct Auditor {
     revised: BTreeMap<MessageKey, i64>,
     /// What threading has to consider, in log order.
     events: Vec<Event>,
+    time: Time,
     placement: Placement,
+    work: Work,
+    clocks: Clocks,
     /// When each request was decided, and where.
-    requests: BTreeMap<MessageKey, Vec<(Millis, u64)>>,
-    /// By service: where its owner claimed, and until when what waits outside may come in first.
-    graces: [(u64, Millis); 4],
-    last_ticks: BTreeMap<(Service, u64), Millis>,
+    requests: BTreeMap<(Service, MessageKey), Vec<(Millis, u64)>>,
     /// Answers to questions by the index they hold for.
     shown: BTreeMap<u64, Vec<Promise>>,
-    checkpoints: u64,
+    rough: Roughness,
+    aside: u64,
 }
 
 /// Audits a partition.
@@ -81,12 +99,14 @@ pub(super) fn partition(
         received: BTreeMap::new(),
         revised: BTreeMap::new(),
         events: Vec::new(),
+        time: Time::default(),
         placement: Placement::new(partition),
+        work: Work::new(partition),
+        clocks: Clocks::new(partition, shops),
         requests: BTreeMap::new(),
-        graces: [(0, Millis::MIN); 4],
-        last_ticks: BTreeMap::new(),
         shown: BTreeMap::new(),
-        checkpoints: 0,
+        rough: Roughness::default(),
+        aside: 0,
     };
     for promise in promises {
         if let Promise::Shown { index, .. } = promise {
@@ -105,11 +125,7 @@ impl Auditor {
         let before = self.fold;
         match self.fold.fold(stored.index, record.service, &record.header) {
             Verdict::ClaimCounted => {
-                let back = record.header.record_time;
-                let was_down = before.now > 0 && back - before.now > MINUTE_MS;
-                // The newest owner's clock is the one to go by.
-                let until = if was_down { back + GRACE_MS } else { Millis::MIN };
-                self.graces[record.service as usize - 1] = (stored.index, until);
+                self.time.claim(record.service, stored.index, before.now, record.header.record_time)
             }
             Verdict::Counted => self.counted(stored.index, &record, &before)?,
             Verdict::ClaimVoid | Verdict::Repeat | Verdict::Void => {}
@@ -130,55 +146,80 @@ impl Auditor {
             return Err(format!("event {first} was expected, {} follows", header.first_own_seq));
         }
         self.compare_shown(index);
-        let frame = Frame { index, consumed: (header.consumed_index, header.consumed_events) };
+        let considered = |upstream: &Service| match upstream {
+            Service::Ingest => u64::MAX,
+            Service::Threading | Service::Routing | Service::SlaTimer => before.lane(*upstream).consumed.index,
+        };
+        let upstreams = record.service.upstreams().iter().map(considered).min().unwrap_or(u64::MAX);
+        let frame = Frame { index, consumed: (header.consumed_index, header.consumed_events), upstreams };
         for (number, bytes) in (0..).zip(record.events().map_err(|damage| damage.to_string())?) {
             let own_seq = first + u64::from(number);
             let event = Event::decode(bytes).map_err(|error| error.to_string())?;
             if let Some(Body::ClockTick(_)) = event.body {
-                let own_seq_end = before.lane(Service::Threading).next_own_seq;
-                self.placement.tick(index, header.record_time, own_seq_end);
-                self.tick(record.service, header.epoch, header.record_time)?;
+                let ends = Service::ALL.map(|service| before.lane(service).next_own_seq);
+                let roots = self.placement.roots();
+                self.time.tick(record.service, header.epoch, index, header.record_time, ends, roots)?;
             }
+            self.request(record.service, index, &event)?;
+            self.aside += u64::from(matches!(event.body, Some(Body::Quarantined(_))));
             match record.service {
                 Service::Ingest => self.ingest_event(index, number, own_seq, event)?,
-                Service::Threading => self.threading_event(frame, own_seq, &event)?,
-                Service::Routing | Service::SlaTimer => return Err("nobody writes these here".into()),
+                Service::Threading => {
+                    self.checkpoint(Service::Threading, &event)?;
+                    self.placement.event(frame, number, own_seq, &event, &self.time)?;
+                }
+                Service::Routing => {
+                    self.checkpoint(Service::Routing, &event)?;
+                    self.work.event(frame, own_seq, &event, &self.time, &self.placement)?;
+                }
+                Service::SlaTimer => {
+                    self.checkpoint(Service::SlaTimer, &event)?;
+                    self.clocks.event(frame, own_seq, &event, &self.time, &self.placement)?;
+                }
             }
             self.compare_shown(index);
         }
+        match record.service {
+            Service::Ingest | Service::Threading => Ok(()),
+            Service::Routing => self.work.end_of_frame(),
+            Service::SlaTimer => self.clocks.end_of_frame(),
+        }
+    }
+
+    /// The state of a service is what its checkpoint says.
+    fn checkpoint(&mut self, service: Service, event: &Event) -> Result<(), Wrong> {
+        let Some(Body::Checkpoint(checkpoint)) = &event.body else { return Ok(()) };
+        self.rough.checkpoints += 1;
+        if checkpoint.digest == self.digest(service).to_le_bytes() {
+            return Ok(());
+        }
+        Err(format!("the state of {} differs from its checkpoint", service.name()))
+    }
+
+    fn digest(&mut self, service: Service) -> u128 {
+        match service {
+            Service::Ingest => digest(&mut self.ingest),
+            Service::Threading => digest(&mut self.placement.state),
+            Service::Routing => digest(&mut self.work.state),
+            Service::SlaTimer => digest(&mut self.clocks.state),
+        }
+    }
+
+    /// A request is done once a day.
+    fn request(&mut self, service: Service, index: u64, event: &Event) -> Result<(), Wrong> {
+        let Some(request) = event.request.get(..16).and_then(MessageKey::from_wire) else { return Ok(()) };
+        let decided = self.requests.entry((service, request)).or_default();
+        if decided.last().is_some_and(|(before, _)| event.decided_at < before + DAY_MS) {
+            return Err(format!("request {request:?} is done twice within a day"));
+        }
+        decided.push((event.decided_at, index));
         Ok(())
-    }
-
-    /// Sees which answers show the state as it is now.
-    fn compare_shown(&mut self, index: u64) {
-        let state = &self.placement.state;
-        if let Some(shown) = self.shown.get_mut(&index) {
-            shown.retain(|promise| {
-                let Promise::Shown { workspace, threads, .. } = promise else { return false };
-                threads_of(state, workspace) != *threads
-            });
-        }
-    }
-
-    fn tick(&mut self, service: Service, epoch: u64, stamp: Millis) -> Result<(), Wrong> {
-        // Who ticks has read the log up to its own claim at least.
-        if let Some((_, until)) = self.graces.iter().find(|(at, until)| *at <= epoch && stamp < *until) {
-            return Err(format!("a tick at {stamp}, and the grace after a downtime ends at {until}"));
-        }
-        match self.last_ticks.insert((service, epoch), stamp) {
-            Some(last) if stamp < last + TICK_MS => Err(format!("a tick at {stamp}, soon after the one at {last}")),
-            _ => Ok(()),
-        }
     }
 
     fn ingest_event(&mut self, index: u64, number: u32, own_seq: u64, event: Event) -> Result<(), Wrong> {
         let workspace = event.workspace.as_str();
-        let own = Own { partition: self.partition, own_seq };
+        self.checkpoint(Service::Ingest, &event)?;
         match &event.body {
-            Some(Body::Checkpoint(checkpoint)) => {
-                self.checkpoints += 1;
-                same(&checkpoint.digest, digest(&mut self.ingest))?;
-            }
             Some(Body::InteractionReceived(received)) => {
                 let key = key_of(workspace, received.message.as_ref())?;
                 if self.received.insert(key, own_seq).is_some() {
@@ -192,9 +233,10 @@ impl Auditor {
             Some(Body::InteractionDeleted(deleted)) => {
                 self.revise(key_of(workspace, deleted.target.as_ref())?, i64::MAX)?;
             }
+            Some(Body::PolicyPublished(policy)) => self.work.publish(workspace, policy),
             _ => {}
         }
-        self.ingest.apply(own, &event);
+        self.ingest.apply(Own { partition: self.partition, own_seq }, &event);
         self.events.push(event);
         Ok(())
     }
@@ -206,83 +248,20 @@ impl Auditor {
         }
     }
 
-    fn threading_event(&mut self, frame: Frame, own_seq: u64, event: &Event) -> Result<(), Wrong> {
-        if let Some(Body::Checkpoint(checkpoint)) = &event.body {
-            self.checkpoints += 1;
-            same(&checkpoint.digest, digest(&mut self.placement.state))?;
-        }
-        if let Some(Body::Quarantined(quarantined)) = &event.body {
-            return Err(format!("an input was set aside: {}", quarantined.reason));
-        }
-        if let Some(request) = event.request.get(..16).and_then(MessageKey::from_wire) {
-            let decided = self.requests.entry(request).or_default();
-            if decided.last().is_some_and(|(before, _)| event.decided_at < before + DAY_MS) {
-                return Err(format!("request {request:?} is done twice within a day"));
-            }
-            decided.push((event.decided_at, frame.index));
-        }
-        self.placement.event(frame, own_seq, event)
-    }
-
     fn conclude(mut self, promises: &[Promise], shops: &[Shop], random: &mut Random) -> Result<Findings, Wrong> {
         promises.iter().try_for_each(|promise| self.keeps(promise))?;
-        self.placement.conclude(&self.fold, &self.revised)?;
+        self.placement.conclude(&self.fold, &self.revised, &self.time)?;
+        self.work.conclude(&self.fold, &self.time)?;
+        self.clocks.conclude(&self.fold, &self.time, &self.placement)?;
         for shop in shops.iter().filter(|shop| shop.exists && shop.partition == self.partition) {
             self.compare_grouping(shop, random)?;
         }
-        Ok(Findings {
-            ingest_digest: digest(&mut self.ingest),
-            threading_digest: digest(&mut self.placement.state),
-            messages: self.received.len() as u64,
-            fired: self.placement.fired,
-            checkpoints: self.checkpoints,
-            void: self.fold.void,
-        })
-    }
-
-    fn keeps(&self, promise: &Promise) -> Result<(), Wrong> {
-        let (kept, why) = match promise {
-            Promise::Stands { key, id } => {
-                let stands = self.received.get(key).map(|own_seq| InteractionId::new(self.partition, *own_seq));
-                (stands == Some(*id), "acknowledged and not in the log under this id")
-            }
-            Promise::Edited { key, version } => {
-                let newest = self.revised.get(key);
-                (newest.is_some_and(|newest| newest >= version), "acknowledged and not in the log")
-            }
-            Promise::Deleted { key } => (self.revised.get(key) == Some(&i64::MAX), "acknowledged and not in the log"),
-            Promise::Refused { key } => (!self.received.contains_key(key), "refused and in the log"),
-            Promise::Commanded { request, index } => {
-                let decided = self.requests.get(request);
-                let stands = decided.is_some_and(|decided| decided.iter().any(|(_, at)| at <= index));
-                (stands, "done and not in the log")
-            }
-            Promise::CommandRefused { request } => (!self.requests.contains_key(request), "refused and in the log"),
-            Promise::Shown { index, .. } => (*index < self.fold.next_index, "shown as of beyond the end"),
-        };
-        if kept { Ok(()) } else { Err(promise.broken(why)) }
-    }
-
-    /// The same messages told in another order are grouped alike.
-    fn compare_grouping(&self, shop: &Shop, random: &mut Random) -> Result<(), Wrong> {
-        let theirs = self.events.iter().filter(|event| event.workspace == shop.name);
-        let (mut told_last, policies): (Vec<&Event>, Vec<&Event>) =
-            theirs.partition(|event| !matches!(event.body, Some(Body::PolicyPublished(_))));
-        let keys = told_last.iter().filter_map(|event| match &event.body {
-            Some(Body::InteractionReceived(received)) => key_of(&shop.name, received.message.as_ref()).ok(),
-            _ => None,
-        });
-        let keys: BTreeSet<MessageKey> = keys.collect();
-        crate::shuffle(&mut told_last, random.below(u64::MAX >> 33));
-        let other = grouping(&told(policies.into_iter().chain(told_last))?, &keys);
-        let this = grouping(&self.placement.state, &keys);
-        if this.conversations != other.conversations {
-            return Err(format!("{} has other conversations when told in another order", shop.name));
-        }
-        if !shop.regroups && this.threads != other.threads {
-            return Err(format!("{} has other threads when told in another order", shop.name));
-        }
-        Ok(())
+        let mut rough = self.rough.with(self.work.rough).with(self.clocks.rough);
+        rough.messages = self.received.len() as u64;
+        rough.fired = self.placement.fired;
+        rough.void = self.fold.void;
+        let aside = self.aside;
+        Ok(Findings { aside, digests: Service::ALL.map(|service| self.digest(service)), rough })
     }
 }
 
@@ -305,8 +284,4 @@ fn digest(state: &mut impl State) -> u128 {
     let mut digest = Digest(0);
     state.visit_tables(&mut digest);
     digest.0
-}
-
-fn same(checkpoint: &[u8], digest: u128) -> Result<(), Wrong> {
-    if checkpoint == digest.to_le_bytes() { Ok(()) } else { Err("the state differs from its checkpoint".into()) }
 }

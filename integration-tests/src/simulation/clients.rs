@@ -1,26 +1,38 @@
-//! Clients: what they sent, what they were answered, and what they send again.
+//! Clients: what they asked, what they were answered, and what they ask again.
+//!
+//! What they know lies here, outside the services, so that nothing which goes wrong there changes it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rejoinder_ingest::Publish;
-use rejoinder_ingest_core::{NewPolicy, Outcome, Revision, publish_policy};
-use rejoinder_model::{DAY_MS, HOUR_MS, MINUTE_MS, MessageKey, Millis, Position, partition_of};
-use rejoinder_runtime::{Ask, Decide};
-use rejoinder_threading_core::{Asked, Command, Threading, decide_command};
-use rejoinder_wire::event::{ThreadingPolicy, threading_policy::Account};
+use rejoinder_ingest_core::Outcome;
+use rejoinder_model::{HOUR_MS, Millis, Position, partition_of};
+use rejoinder_runtime::Ask;
+use rejoinder_sla_core::SlaTimer;
+use rejoinder_threading_core::Threading;
 
 use super::desk::Desk;
 use super::draft::{Draft, drafts};
-use super::order::command_on;
-use super::promises::{Promise, Seen, threads_of};
+use super::plant::Planted;
+use super::promises::{Promise, Rings, Seen, View, alarms_of, threads_of};
 use super::{Plant, Wrong};
 use crate::client::Random;
+
+mod agents;
+mod customers;
+mod errands;
+mod office;
+mod supervisors;
+
+use agents::{Agent, Sight};
+use errands::{Errand, Worked};
+use office::Order;
+use supervisors::{Nod, Nodded};
 
 /// How long a command is sent again: well within the time that requests are remembered.
 const RETRY_FOR_MS: Millis = 6 * HOUR_MS;
 
-/// A workspace, and what is said in it.
+/// A workspace, what is said in it, and who works there.
 pub(super) struct Shop {
     pub(super) name: String,
     pub(super) partition: u16,
@@ -29,31 +41,63 @@ pub(super) struct Shop {
     /// It has a policy, so it exists.
     pub(super) exists: bool,
     drafts: Vec<Draft>,
-    sent: Vec<bool>,
-    acknowledged: Vec<bool>,
     threads: Vec<Seen>,
     orders: Vec<Order>,
+    agents: Vec<Agent>,
+    errands: Vec<Errand>,
+    /// Items that somebody has seen.
+    items: Vec<(u64, u64)>,
+    alarms: Vec<Rings>,
+    nods: Vec<Nod>,
 }
 
-struct Order {
-    command: Command,
-    first_sent: Millis,
-    waiting: bool,
-    closed: bool,
-}
-
+/// What was asked.
 enum Question {
-    Batch { shop: usize, drafts: Vec<usize> },
-    Order { shop: usize, order: usize },
-    Threads { shop: usize },
+    Batch {
+        shop: usize,
+        drafts: Vec<usize>,
+    },
+    Order {
+        shop: usize,
+        order: usize,
+    },
+    Threads {
+        shop: usize,
+    },
     Policy,
+    Connect {
+        shop: usize,
+        agent: usize,
+    },
+    Errand {
+        shop: usize,
+        errand: usize,
+    },
+    Work {
+        shop: usize,
+        agent: usize,
+    },
+    /// The shell ends the session of a stream that is gone: nobody waits for it.
+    Gone,
+    Alarms {
+        shop: usize,
+    },
+    Nod {
+        shop: usize,
+        nod: usize,
+    },
 }
 
+/// An answer; nothing: the outcome is not known.
 enum Answer {
     Published(Option<Vec<Outcome>>),
     Commanded(Option<(bool, Position)>),
-    Shown(Option<(Vec<Seen>, Position)>),
+    Threads(Option<(Vec<Seen>, Position)>),
     Policy(Option<bool>),
+    Worked(Option<(Worked, Position)>),
+    Work(Option<(Sight, Position)>),
+    Alarms(Option<(Vec<Rings>, Position)>),
+    Nodded(Option<(Nodded, Position)>),
 }
 
 type Answers = Arc<Mutex<Vec<(u64, Answer)>>>;
@@ -74,16 +118,24 @@ pub(super) struct Clients {
 
 impl Clients {
     pub(super) fn new(random: &mut Random, partitions: u16, now: Millis, plant: Plant) -> Self {
-        let count = 3 + random.below(3);
+        let count = 2 + random.below(3);
         let shop = |number: u64, random: &mut Random| {
             let exists = number > 0;
             let name = if exists { format!("shop-{number}") } else { "stranger".to_owned() };
-            let drafts = drafts(random, &name, now);
-            let none = vec![false; drafts.len()];
-            let partition = partition_of(&name, partitions);
-            let regroups = number.is_multiple_of(2);
-            let (sent, acknowledged) = (none.clone(), none);
-            Shop { name, partition, regroups, exists, drafts, sent, acknowledged, threads: vec![], orders: vec![] }
+            Shop {
+                partition: partition_of(&name, partitions),
+                regroups: number.is_multiple_of(2),
+                exists,
+                drafts: drafts(random, &name, now),
+                threads: Vec::new(),
+                orders: Vec::new(),
+                agents: agents::team(random, exists),
+                errands: Vec::new(),
+                items: Vec::new(),
+                alarms: Vec::new(),
+                nods: Vec::new(),
+                name,
+            }
         };
         Self {
             shops: (0..count).map(|number| shop(number, random)).collect(),
@@ -103,113 +155,41 @@ impl Clients {
         (self.asked, self.answers.clone())
     }
 
-    /// Gives a workspace its policy, or another one that differs in how long silence lasts.
-    pub(super) fn publish_policy(&mut self, random: &mut Random, shop: usize, desk: &Desk) {
-        let (number, answers) = self.ask(desk, Question::Policy);
-        let accounts = ["x", "dm"].map(|channel| Account { channel: channel.into(), id: "us".into(), bot: false });
-        let silences = [0, 10 * MINUTE_MS, HOUR_MS, DAY_MS, 7 * DAY_MS];
-        let silence_ms = silences[usize::try_from(random.below(5)).unwrap_or_default()];
-        let (reopen_window_ms, burst_gap_ms) = (7 * DAY_MS, 30 * MINUTE_MS);
-        let threading = ThreadingPolicy {
-            accounts: accounts.into(),
-            reopen_window_ms,
-            silence_ms,
-            burst_gap_ms,
-            ..ThreadingPolicy::default()
-        };
-        let name = self.shops[shop].name.clone();
-        let workspace = name.clone();
-        let decision = move |state: &_, context: &_, out: &mut _| {
-            let new = NewPolicy { threading, request_id: format!("policy-{number}"), ..NewPolicy::default() };
-            publish_policy(state, context, &workspace, new, out).is_ok()
-        };
-        let reply = move |done: Option<(bool, Position)>| {
-            tell(&answers, number, Answer::Policy(done.map(|(published, _)| published)));
-        };
-        desk.ingest.push(Decide::new(name, decision, reply));
-    }
-
-    /// Publishes a batch of drafts, new ones and ones that were sent before.
-    pub(super) fn publish(&mut self, random: &mut Random, shop: usize, desk: &Desk, now: Millis) {
-        let count = self.shops[shop].drafts.len() as u64;
-        let size = 1 + random.below(8);
-        let drafts = (0..size).map(|_| usize::try_from(random.below(count)).unwrap_or_default()).collect();
-        self.publish_these(shop, drafts, desk, now);
-    }
-
-    /// Publishes again what was never answered; `false` when all was.
-    pub(super) fn publish_unanswered(&mut self, shop: usize, desk: &Desk, now: Millis) -> bool {
-        let at = &self.shops[shop];
-        let drafts: Vec<usize> = (0..at.drafts.len()).filter(|n| at.sent[*n] && !at.acknowledged[*n]).collect();
-        let any = !drafts.is_empty();
-        if any {
-            self.publish_these(shop, drafts, desk, now);
-        }
-        any
-    }
-
-    fn publish_these(&mut self, shop: usize, drafts: Vec<usize>, desk: &Desk, now: Millis) {
-        let at = &mut self.shops[shop];
-        let name = at.name.clone();
-        let arrival = |draft: &usize| {
-            let mut arrival = at.drafts[*draft].arrival.clone();
-            arrival.received.received_at = now;
-            arrival
-        };
-        let arrivals: Vec<_> = drafts.iter().map(arrival).collect();
-        drafts.iter().for_each(|draft| at.sent[*draft] = true);
-        let bytes = arrivals.len() * 256;
-        let (number, answers) = self.ask(desk, Question::Batch { shop, drafts });
-        let reply = move |published: rejoinder_ingest::Published| {
-            tell(&answers, number, Answer::Published(published.map(|(outcomes, _)| outcomes)));
-        };
-        desk.ingest.push(Publish::new(name, arrivals, bytes, reply));
-    }
-
     /// Asks for all threads of a workspace.
     pub(super) fn look(&mut self, shop: usize, desk: &Desk) {
         let name = self.shops[shop].name.clone();
         let workspace = name.clone();
         let (number, answers) = self.ask(desk, Question::Threads { shop });
-        let question = move |state: &Threading| threads_of(state, &workspace);
-        let reply = move |shown| tell(&answers, number, Answer::Shown(shown));
+        let question = move |state: &Planted<Threading>| threads_of(state, &workspace);
+        let reply = move |shown| tell(&answers, number, Answer::Threads(shown));
         desk.threading.push(Ask::new(name, question, reply));
     }
 
-    /// Gives a command, a new one or one whose outcome is not known.
-    pub(super) fn command(&mut self, random: &mut Random, shop: usize, desk: &Desk, now: Millis) {
-        let at = &mut self.shops[shop];
-        let again = |order: &Order| !order.waiting && !order.closed && now < order.first_sent + RETRY_FOR_MS;
-        let order = if random.below(2) == 0 { at.orders.iter().position(again) } else { None };
-        let Some(order) = order.or_else(|| {
-            let command = command_on(random, &at.threads, at.regroups, now)?;
-            at.orders.push(Order { command, first_sent: now, waiting: false, closed: false });
-            Some(at.orders.len() - 1)
-        }) else {
-            return;
-        };
-        at.orders[order].waiting = true;
-        let (name, command) = (at.name.clone(), at.orders[order].command.clone());
-        let (workspace, request_id) = (name.clone(), request_id(order));
-        let (number, answers) = self.ask(desk, Question::Order { shop, order });
-        let decision = move |state: &Threading, context: &_, out: &mut Vec<_>| {
-            let asked = Asked { request_id: &request_id, ..Asked::default() };
-            decide_command(state, context, &workspace, asked, &command, out).is_ok()
-        };
-        let reply = move |done| tell(&answers, number, Answer::Commanded(done));
-        desk.threading.push(Decide::new(name, decision, reply));
+    /// Asks for all alarms of a workspace.
+    pub(super) fn listen(&mut self, shop: usize, desk: &Desk) {
+        let name = self.shops[shop].name.clone();
+        let workspace = name.clone();
+        let (number, answers) = self.ask(desk, Question::Alarms { shop });
+        let question = move |state: &Planted<SlaTimer>| alarms_of(state, &workspace);
+        let reply = move |shown| tell(&answers, number, Answer::Alarms(shown));
+        desk.sla.push(Ask::new(name, question, reply));
     }
 
-    /// A desk is gone: nobody will answer what was asked there.
+    /// A desk is gone: nobody will answer what was asked there, and streams to it have ended.
     pub(super) fn give_up(&mut self, desk: u64) -> Result<(), Wrong> {
         self.hear()?;
         let gone: Vec<u64> =
             self.waiting.iter().filter(|(_, (at, _))| *at == desk).map(|(number, _)| *number).collect();
         for number in gone {
-            if let Some((_, Question::Order { shop, order })) = self.waiting.remove(&number) {
-                self.shops[shop].orders[order].waiting = false;
+            match self.waiting.remove(&number) {
+                Some((_, Question::Order { shop, order })) => self.shops[shop].orders[order].waiting = false,
+                Some((_, Question::Connect { shop, agent })) => self.shops[shop].agents[agent].connects = false,
+                Some((_, Question::Errand { shop, errand })) => self.shops[shop].errands[errand].waiting = false,
+                Some((_, Question::Nod { shop, nod })) => self.shops[shop].nods[nod].waiting = false,
+                _ => {}
             }
         }
+        self.shops.iter_mut().flat_map(|shop| &mut shop.agents).for_each(|agent| agent.lose_desk(desk));
         Ok(())
     }
 
@@ -222,15 +202,15 @@ impl Clients {
     pub(super) fn hear(&mut self) -> Result<(), Wrong> {
         let answers = std::mem::take(&mut *self.answers.lock().unwrap_or_else(PoisonError::into_inner));
         for (number, answer) in answers {
-            let Some((_, question)) = self.waiting.remove(&number) else {
+            let Some((desk, question)) = self.waiting.remove(&number) else {
                 return Err(format!("question {number} is answered twice, or after its desk was gone"));
             };
-            self.take(question, answer)?;
+            self.take(desk, question, answer)?;
         }
         Ok(())
     }
 
-    fn take(&mut self, question: Question, answer: Answer) -> Result<(), Wrong> {
+    fn take(&mut self, desk: u64, question: Question, answer: Answer) -> Result<(), Wrong> {
         match (question, answer) {
             (Question::Batch { shop, drafts }, Answer::Published(Some(outcomes))) => {
                 if outcomes.len() != drafts.len() {
@@ -240,66 +220,50 @@ impl Clients {
             }
             (Question::Batch { shop, drafts }, Answer::Published(None)) => {
                 self.lost += 1;
-                if self.plant == Plant::LostIsRefused {
-                    let at = &self.shops[shop];
-                    let messages = drafts.iter().map(|draft| &at.drafts[*draft]);
-                    let refused = messages.filter(|draft| draft.arrival.revision.is_none());
-                    let refused = refused.map(|draft| (at.partition, Promise::Refused { key: draft.key }));
-                    self.promises.extend(refused);
-                }
+                self.take_for_refused(shop, &drafts);
                 Ok(())
             }
             (Question::Order { shop, order }, Answer::Commanded(done)) => {
-                let at = &mut self.shops[shop];
-                at.orders[order].waiting = false;
-                at.orders[order].closed = done.is_some();
-                let Some((accepted, Position { index, .. })) = done else {
-                    self.lost += 1;
-                    return Ok(());
-                };
-                let request = MessageKey::new(&at.name, "request", None, &request_id(order));
-                let promise =
-                    if accepted { Promise::Commanded { request, index } } else { Promise::CommandRefused { request } };
-                self.promises.push((at.partition, promise));
+                self.ordered(shop, order, done);
                 Ok(())
             }
-            (Question::Threads { shop }, Answer::Shown(shown)) => {
-                let at = &mut self.shops[shop];
-                if let Some((threads, Position { index, .. })) = shown {
-                    at.threads.clone_from(&threads);
-                    self.promises.push((at.partition, Promise::Shown { workspace: at.name.clone(), index, threads }));
-                }
+            (Question::Threads { shop }, Answer::Threads(shown)) => {
+                let Some((threads, as_of)) = shown else { return Ok(()) };
+                self.shops[shop].threads.clone_from(&threads);
+                self.shown(shop, as_of, View::Threads(threads));
                 Ok(())
             }
-            (Question::Policy, Answer::Policy(Some(true))) => Ok(()),
+            (Question::Policy, Answer::Policy(Some(true))) | (Question::Gone, Answer::Worked(_)) => Ok(()),
             (Question::Policy, Answer::Policy(None)) => {
                 self.lost += 1;
                 Ok(())
             }
+            (Question::Connect { shop, agent }, Answer::Worked(done)) => self.connected(shop, agent, desk, done),
+            (Question::Errand { shop, errand }, Answer::Worked(done)) => self.worked(shop, errand, done),
+            (Question::Work { shop, agent }, Answer::Work(shown)) => {
+                if let Some((sight, as_of)) = shown {
+                    self.see_work(shop, agent, sight, as_of);
+                }
+                Ok(())
+            }
+            (Question::Alarms { shop }, Answer::Alarms(shown)) => {
+                let Some((alarms, as_of)) = shown else { return Ok(()) };
+                self.shops[shop].alarms.clone_from(&alarms);
+                self.shown(shop, as_of, View::Alarms(alarms));
+                Ok(())
+            }
+            (Question::Nod { shop, nod }, Answer::Nodded(done)) => self.nodded(shop, nod, done),
             _ => Err("an answer to another question".into()),
         }
     }
 
-    fn learn(&mut self, shop: usize, draft: usize, outcome: Outcome) -> Result<(), Wrong> {
-        let at = &mut self.shops[shop];
-        let Draft { key, arrival } = &at.drafts[draft];
-        let key = *key;
-        at.acknowledged[draft] = true;
-        let promise = match (arrival.revision, outcome) {
-            (None, Outcome::Accepted(id)) => Promise::Stands { key, id },
-            (None, Outcome::Duplicate(Some(id))) => {
-                self.duplicates += 1;
-                Promise::Stands { key, id }
-            }
-            (Some(Revision::Edit { version }), Outcome::Revised | Outcome::Duplicate(None)) => {
-                Promise::Edited { key, version }
-            }
-            (Some(Revision::Delete), Outcome::Revised | Outcome::Duplicate(None)) => Promise::Deleted { key },
-            (_, Outcome::UnknownWorkspace) if !at.exists => Promise::Refused { key },
-            (revision, outcome) => return Err(format!("{revision:?} of {key:?} is answered {outcome:?}")),
-        };
-        self.promises.push((at.partition, promise));
-        Ok(())
+    fn promise(&mut self, shop: usize, promise: Promise) {
+        self.promises.push((self.shops[shop].partition, promise));
+    }
+
+    fn shown(&mut self, shop: usize, as_of: Position, view: View) {
+        let workspace = self.shops[shop].name.clone();
+        self.promise(shop, Promise::Shown { workspace, index: as_of.index, view });
     }
 }
 
@@ -307,6 +271,7 @@ fn tell(answers: &Answers, number: u64, answer: Answer) {
     answers.lock().unwrap_or_else(PoisonError::into_inner).push((number, answer));
 }
 
-fn request_id(order: usize) -> String {
-    format!("order-{order}")
+/// One of them.
+fn any<T: Clone>(random: &mut Random, of: &[T]) -> Option<T> {
+    of.get(usize::try_from(random.below(of.len().max(1) as u64)).ok()?).cloned()
 }

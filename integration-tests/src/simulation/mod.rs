@@ -11,13 +11,18 @@ mod desk;
 mod disk;
 mod draft;
 mod grouping;
+mod house;
 mod order;
 mod plant;
 mod promises;
+mod scene;
+mod trace;
 mod world;
 
 pub use plant::Plant;
-pub use world::{Roughness, Trace, run};
+pub use scene::{Scene, TARGET_MS};
+pub use trace::{Roughness, Trace};
+pub use world::run;
 
 /// What is wrong, in words.
 type Wrong = String;

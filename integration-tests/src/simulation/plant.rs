@@ -1,14 +1,22 @@
 //! Faults that are planted to see that the audit finds them.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use rejoinder_event_log::{AppendError, EventLog, LogId, MemoryLog, ReadError, StoredRecord, Watcher};
+use rejoinder_event_log::{EventLog, MemoryLog};
+use rejoinder_model::Service;
+
+mod core;
+mod views;
+
+pub(super) use core::{Faulty, Planted};
+use views::{EarlyReads, SettledAtOnce};
 
 /// A fault that is planted in the world.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Plant {
     /// None: whatever the audit finds is real.
+    #[default]
     Nothing,
     /// The log shows its readers what is not durable yet.
     EarlyReads,
@@ -20,41 +28,39 @@ pub enum Plant {
     NamelessClaims,
     /// Nobody waits after a downtime for what waits outside.
     NoGrace,
+    /// sla-timer believes that the others have considered all that stands before their frames.
+    SettledIgnored,
+    /// Who comes too late is given the item all the same.
+    AcceptedTwice,
+    /// Offers cost an agent nothing.
+    CapacityUncounted,
+    /// After a restart a breach fires once more.
+    FiredAgain,
+    /// A reply that was sent in time and came late takes no breach back.
+    RetractionOmitted,
+    /// A clock that is due is put off for ever.
+    TimerLost,
+    /// No fault, but bad luck: some inputs cannot be decided on, and are set aside.
+    Poison,
+}
+
+thread_local! {
+    /// A state is opened by its lane, which knows nothing of plants.
+    static PLANTED: Cell<Plant> = const { Cell::new(Plant::Nothing) };
 }
 
 impl Plant {
-    /// The log as the lanes see it.
-    pub(super) fn log(self, log: &Arc<MemoryLog>) -> Arc<dyn EventLog> {
-        if self == Self::EarlyReads { Arc::new(EarlyReads(log.clone())) } else { log.clone() }
-    }
-}
-
-/// Reads at what is visible instead of at what is durable.
-struct EarlyReads(Arc<MemoryLog>);
-
-impl EventLog for EarlyReads {
-    fn id(&self) -> LogId {
-        self.0.id()
+    /// From here on states that are opened in this thread have the fault in them.
+    pub(super) fn take_root(self) {
+        PLANTED.set(self);
     }
 
-    fn partitions(&self) -> u16 {
-        self.0.partitions()
-    }
-
-    fn append(&self, partition: u16, record: Bytes) -> Result<(), AppendError> {
-        self.0.append(partition, record)
-    }
-
-    fn read(&self, partition: u16, from: u64, _: usize) -> Result<Vec<StoredRecord>, ReadError> {
-        let records = (0..).zip(self.0.visible(partition)).filter(|(index, _)| *index >= from);
-        Ok(records.map(|(index, bytes)| StoredRecord { index, bytes }).collect())
-    }
-
-    fn end(&self, partition: u16) -> u64 {
-        self.0.visible(partition).len() as u64
-    }
-
-    fn watch(&self, watcher: Watcher) {
-        self.0.watch(watcher);
+    /// The log as the lanes of a service see it.
+    pub(super) fn view(self, log: &Arc<MemoryLog>, service: Service) -> Arc<dyn EventLog> {
+        match (self, service) {
+            (Self::EarlyReads, _) => Arc::new(EarlyReads(log.clone())),
+            (Self::SettledIgnored, Service::SlaTimer) => Arc::new(SettledAtOnce(log.clone())),
+            _ => log.clone(),
+        }
     }
 }

@@ -115,6 +115,7 @@ fn concerned(body: &Body) -> Option<&str> {
         Body::AgentLoadChanged(changed) => &changed.agent,
         Body::AgentPresenceChanged(changed) => &changed.agent,
         Body::WorkItemAssigned(assigned) => &assigned.agent,
+        Body::WorkItemAnswered(answered) => &answered.agent,
         Body::WorkItemParked(parked) => &parked.from_agent,
         Body::WorkItemWoken(woken) => &woken.agent,
         Body::WorkItemWrapping(wrapping) => &wrapping.agent,

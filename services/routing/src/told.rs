@@ -3,7 +3,7 @@
 use rejoinder_api::routing as api;
 use rejoinder_api::routing::work_item::Phase;
 use rejoinder_api::routing::work_response::{
-    ItemChanged, ItemWoken, LoadChanged, OfferEnded, PresenceChanged, Response,
+    ItemAnswered, ItemChanged, ItemWoken, LoadChanged, OfferEnded, PresenceChanged, Response,
 };
 use rejoinder_model::{OfferId, ThreadId, WorkItemId};
 use rejoinder_service_kit::timestamp;
@@ -61,6 +61,11 @@ pub(crate) fn response(body: &Body) -> Option<Response> {
             thread_id: ThreadId(item.thread).to_string(),
         }),
         Body::WorkItemAssigned(item) => changed(item.item, item.thread, Phase::Assigned),
+        Body::WorkItemAnswered(item) => Response::ItemAnswered(ItemAnswered {
+            item_id: WorkItemId(item.item).to_string(),
+            thread_id: ThreadId(item.thread).to_string(),
+            park_at: (item.park_at != 0).then(|| timestamp(item.park_at)),
+        }),
         Body::WorkItemParked(item) => changed(item.item, item.thread, Phase::Parked),
         Body::WorkItemWrapping(item) => changed(item.item, item.thread, Phase::Wrapping),
         Body::WorkItemDone(item) => changed(item.item, item.thread, Phase::Done),

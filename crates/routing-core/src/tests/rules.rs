@@ -796,6 +796,37 @@ fn requests_are_remembered_for_a_day_and_etags_kept() {
 }
 
 #[test]
+fn a_repeat_of_any_command_is_answered_as_the_first_time() {
+    let mut policy = with_agents(&["ann"]);
+    policy.kinds[2].wrap_up_ms = 30_000;
+    let mut world = World::of(policy);
+    world.comes("ann");
+    let mut requests = 0;
+    let mut twice = |world: &mut World, command: Command| {
+        requests += 1;
+        let request_id = format!("r{requests}");
+        let asked = Asked { request_id: &request_id, ..Asked::default() };
+        let first = world.command_as(asked, &command);
+        assert!(first.is_ok(), "{command:?}: {first:?}");
+        let events = world.events.len();
+        assert_eq!(world.command_as(asked, &command), first, "{command:?}");
+        assert_eq!(world.events.len(), events, "{command:?}");
+    };
+    world.asks(1);
+    let (item, by) = (world.item_of(1), world.by("ann"));
+    let offer = world.offers_to("ann")[0];
+    twice(&mut world, Command::Accept { by: by.clone(), offer });
+    twice(&mut world, Command::Park { by: by.clone(), item });
+    world.asks(1);
+    twice(&mut world, Command::Release { by: by.clone(), item });
+    let offer = world.offers_to("ann")[0];
+    twice(&mut world, Command::Decline { by: by.clone(), offer, reason: String::new() });
+    twice(&mut world, Command::Take { item, agent: "ann".into() });
+    twice(&mut world, Command::Finish { by: by.clone(), item });
+    twice(&mut world, Command::Finish { by, item });
+}
+
+#[test]
 fn what_does_not_exist_is_named() {
     let mut world = World::of(with_agents(&["ann"]));
     world.comes("ann");

@@ -83,7 +83,7 @@ impl<S: State> Lane<S> {
             let next = self.job.take().or_else(|| self.next_waiting().or_else(|| self.jobs.pop()).map(|job| (job, 0)));
             let Some((mut job, part)) = next else { break };
             if job.not_before() > self.considered.index {
-                self.waiting.push(job);
+                self.waiting.entry(job.not_before()).or_default().push_back(job);
                 continue;
             }
             let mut events = Vec::new();
@@ -110,8 +110,12 @@ impl<S: State> Lane<S> {
     }
 
     fn next_waiting(&mut self) -> Option<Box<dyn Job<S>>> {
-        let ready = self.waiting.iter().position(|job| job.not_before() <= self.considered.index)?;
-        Some(self.waiting.swap_remove(ready))
+        let mut first = self.waiting.first_entry().filter(|first| *first.key() <= self.considered.index)?;
+        let job = first.get_mut().pop_front();
+        if first.get().is_empty() {
+            first.remove();
+        }
+        job
     }
 
     /// Jobs that wrote nothing are answered when what they were judged on is done.

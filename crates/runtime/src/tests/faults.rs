@@ -136,3 +136,37 @@ fn who_claims_after_a_downtime_when_others_are_at_work_again_waits_too() {
     settle(vec![&mut adder, &mut follower]);
     assert_eq!((world.ticks(), follower.next_deadline()), (1, None));
 }
+
+#[test]
+fn who_starts_again_within_the_grace_of_another_knows_of_it() {
+    let world = World::new(MemoryLog::new(1));
+    let options = Options { grace_ms: 120_000, ..World::options() };
+    let open_follower = || {
+        let store = world.store.lane(Service::Threading, 0);
+        Lane::<Follower>::open(0, world.log.clone(), world.clock.clone(), store, world.asks.clone(), options).unwrap()
+    };
+    let mut adder = world.adder_with(world.store.lane(Service::Ingest, 0), options);
+    let mut follower = open_follower();
+    settle(vec![&mut adder, &mut follower]);
+    world.add("w", 1);
+    settle(vec![&mut adder, &mut follower]);
+    drop((adder, follower));
+    let back = 1_000_000 + 3_600_000;
+    world.clock.set(back);
+    let mut adder = world.adder_with(world.store.lane(Service::Ingest, 0), options);
+    settle(vec![&mut adder]);
+    let mut follower = open_follower();
+    settle(vec![&mut adder, &mut follower]);
+    // Its stored state goes beyond the claim after the downtime; its own next claim is after none.
+    follower.flush().unwrap();
+    drop(follower);
+    let mut follower = open_follower();
+    world.add("w", 1);
+    settle(vec![&mut adder, &mut follower]);
+    world.clock.set(back + 119_999);
+    settle(vec![&mut adder, &mut follower]);
+    assert_eq!(world.ticks(), 0, "what waits outside comes in first");
+    world.clock.set(back + 120_000);
+    settle(vec![&mut adder, &mut follower]);
+    assert_eq!((world.ticks(), follower.next_deadline()), (1, None));
+}

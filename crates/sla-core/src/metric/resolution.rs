@@ -1,8 +1,10 @@
 //! resolution: from the first question to the resolve, confirmed by the customer if the policy asks.
 //!
-//! A reopen within the reopen window continues it; the time in between does not count.
+//! A reopen within the reopen window continues it; the time in between does not count. A later one begins
+//! another, and whoever has not confirmed the first by then is not waited for any more.
 
 use rejoinder_model::Millis;
+use rejoinder_wire::event::clock_cancelled::Reason;
 
 use super::requester_wait::{Stretch, stretches};
 use super::{End, Instance, Terms};
@@ -16,7 +18,9 @@ pub(super) fn plan(timeline: &Timeline<'_>, terms: Terms<'_>) -> Vec<Instance> {
             None => issues.push(vec![stretch]),
         }
     }
-    issues.iter().filter_map(|issue| instance(issue, terms)).collect()
+    let followed_at = |next: Option<&Vec<Stretch<'_>>>| next.and_then(|next| next.first()).map(|next| next.opener.time);
+    let next = (1..).map(|next| followed_at(issues.get(next)));
+    issues.iter().zip(next).filter_map(|(issue, next)| instance(issue, next, terms)).collect()
 }
 
 /// Is a message near enough before what reopened the thread?
@@ -27,14 +31,16 @@ fn continues(timeline: &Timeline<'_>, stretch: &Stretch<'_>, window: Millis) -> 
     nearest.is_none_or(|nearest| opener.time.saturating_sub(nearest) <= window)
 }
 
-fn instance(issue: &[Stretch<'_>], terms: Terms<'_>) -> Option<Instance> {
+fn instance(issue: &[Stretch<'_>], followed_at: Option<Millis>, terms: Terms<'_>) -> Option<Instance> {
     let last = issue.last()?;
     let opener = issue.iter().map(|stretch| stretch.opener).min_by_key(|opener| (opener.time, opener.key))?;
     let end = match last.resolve {
         None => End::Running,
-        Some(resolve) if terms.rule.confirmed && resolve.unconfirmed => {
-            resolve.confirmed_at.map_or(End::Paused, |at| End::Met(at.max(opener.time)))
-        }
+        Some(resolve) if terms.rule.confirmed && resolve.unconfirmed => match (resolve.confirmed_at, followed_at) {
+            (Some(at), _) => End::Met(at.max(opener.time)),
+            (None, Some(at)) => End::Cancelled(at.max(resolve.at), Reason::NotNeeded),
+            (None, None) => End::Paused,
+        },
         Some(resolve) => End::Met(resolve.at.max(opener.time)),
     };
     let asks = || issue.iter().flat_map(|stretch| &stretch.asks);
@@ -87,6 +93,23 @@ mod tests {
             ("20 reopen", &["running from 0, due 70"]),
             ("30 ask", &["paused from 0, at 30 after 20"]),
             ("99 confirm", &["met from 0, at 99 after 20"]),
+        ];
+        story(world, Metric::Resolution, lines);
+    }
+
+    #[test]
+    fn another_issue_waits_for_nobodys_word_about_the_one_before() {
+        let mut world = World::new();
+        let mut confirmed = policy(vec![target(Metric::Resolution, 60)]);
+        confirmed.rules[0].confirmed = true;
+        world.adopt(1, confirmed);
+        let lines: &[(&str, &[&str])] = &[
+            ("0 customer", &["running from 0, due 60"]),
+            ("10 ask", &["paused from 0, at 10 after 10"]),
+            // Eight days after the nearest message.
+            ("12000 customer", &["not_needed from 0, at 12000 after 10", "running from 12000, due 12060"]),
+            ("12010 ask", &["not_needed from 0, at 12000 after 10", "paused from 12000, at 12010 after 10"]),
+            ("12020 confirm", &["not_needed from 0, at 12000 after 10", "met from 12000, at 12020 after 10"]),
         ];
         story(world, Metric::Resolution, lines);
     }

@@ -1,9 +1,10 @@
 //! Warnings, breaches and their alarms: ring once, clear by themselves, are acknowledged by people.
 
+use rejoinder_machine::State as _;
 use rejoinder_model::{AlarmId, MINUTE_MS};
 use rejoinder_wire::event::{Event, Metric, alarm_cleared, alarm_raised, event::Body};
 
-use super::world::{T, WORKSPACE, World, target};
+use super::world::{T, WORKSPACE, World, policy, target};
 use crate::command::{Asked, Refusal, acknowledge};
 
 fn world(warn_after: &[i64]) -> World {
@@ -78,6 +79,22 @@ fn a_reply_in_time_that_came_late_takes_the_breach_back() {
 }
 
 #[test]
+fn a_reply_in_time_takes_a_breach_back_when_nobody_promises_that_any_more() {
+    let mut world = world(&[]);
+    for line in ["0 customer", "60 tick", "70 reply"] {
+        world.does(line);
+    }
+    world.adopt(2, policy(vec![target(Metric::NextResponse, 60)]));
+    world.tick();
+    let before = world.events.len();
+    world.does("80 reply 65");
+    assert_eq!(rung(&world.events, before), [""; 0], "it was too late as well");
+    world.does("90 reply 60");
+    assert_eq!(rung(&world.events, before), ["breach retracted"]);
+    assert_eq!(world.clocks(1, Metric::FirstResponse), ["met from 0, at 60 after 60"]);
+}
+
+#[test]
 fn what_was_due_when_it_came_is_one_breach_marked_retroactive() {
     rings(
         world(&[30, 45]),
@@ -140,4 +157,16 @@ fn an_alarm_is_acknowledged_once_and_lasts_until_its_clock_ends() {
     world.does("90 reply");
     assert_eq!(ask(&mut world, Asked::default(), WORKSPACE, alarm), Err(Refusal::NotFound(alarm)));
     assert!(world.state.alarms.page(&AlarmId(0), 10).is_empty());
+}
+
+#[test]
+fn a_timer_whose_time_stays_keeps_the_event_that_armed_it() {
+    let mut world = world(&[30]);
+    world.does("0 customer");
+    let end = world.events.len() as u64 + 1;
+    // Between the tick that finds it due and its firing: a warning, and another question.
+    world.does("30 tick");
+    world.does("40 customer");
+    let due = world.state.timers().due(T + 60 * MINUTE_MS, end, 10);
+    assert_eq!(due.len(), 1, "the tick that stands behind event {end} makes it fire");
 }

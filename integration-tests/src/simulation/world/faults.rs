@@ -10,9 +10,7 @@ impl World {
     /// A desk stores its state, as far as it may.
     pub(super) fn flush(&mut self, at: usize) -> Result<(), Wrong> {
         self.note("flush", &[at as u64]);
-        let desk = &mut self.counters[at].desk;
-        let flushed = desk.ingest.lane.flush().and_then(|()| desk.threading.lane.flush());
-        flushed.map_err(|failure| failure.to_string())
+        self.counters[at].desk.posts().into_iter().try_for_each(|(_, post)| post.flush())
     }
 
     pub(super) fn sync_disks(&mut self, at: usize) -> Result<(), Wrong> {
@@ -91,7 +89,7 @@ impl World {
     pub(super) fn come_back(&mut self, at: usize) {
         let counter = &mut self.counters[at];
         if let Some(mut back) = counter.zombie.take_if(|zombie| zombie.is_deposed()) {
-            back.assign();
+            back.posts().into_iter().for_each(|(_, post)| post.assign());
             counter.zombie = Some(std::mem::replace(&mut counter.desk, back));
             self.rough.moves += 1;
             self.note("back", &[at as u64]);

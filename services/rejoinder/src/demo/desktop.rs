@@ -161,7 +161,8 @@ impl<'a> Desktop<'a> {
                 }
             }
             Some(Down::Answer(answer)) => self.answered(&answer)?,
-            Some(Down::ItemWoken(_) | Down::LoadChanged(_) | Down::PresenceChanged(_)) | None => {}
+            Some(Down::ItemWoken(_) | Down::ItemAnswered(_) | Down::LoadChanged(_) | Down::PresenceChanged(_))
+            | None => {}
         }
         Ok(())
     }
