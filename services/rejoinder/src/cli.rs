@@ -332,7 +332,7 @@ pub(crate) enum Alarms {
     /// What happens to alarms as it becomes durable, until it is interrupted; goes on after a restart of the
     /// server.
     Watch {
-        /// Begins after this position, PARTITION/INDEX, from an earlier line; otherwise now.
+        /// Begins after this position, PARTITION/INDEX/EVENT, from an earlier line; otherwise now.
         #[arg(long = "after")]
         position: Option<String>,
         #[command(flatten)]

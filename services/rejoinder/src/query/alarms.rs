@@ -128,16 +128,15 @@ pub(crate) async fn watch(
 
 async fn follow(endpoint: &str, workspace: &str, after: Option<String>, output: Output) -> anyhow::Result<Ended> {
     let mut remote = Remote::connect(endpoint, workspace).await?;
-    let after = match after {
+    let mut after = match after {
         Some(after) => after,
         None => now(&remote).await.map_err(|status| refused(&status))?,
     };
-    let mut place = Place { after, ..Place::default() };
     let mut rows = Rows::new(output, &CHANGE_COLUMNS, &CHANGE_WIDTHS)?;
     rows.show()?;
     let mut said = false;
     loop {
-        let Broken { opened, status } = stream(&remote, &mut place, &mut rows).await?;
+        let Broken { opened, status } = stream(&remote, &mut after, &mut rows).await?;
         if !is_broken(&status) {
             return Err(refused(&status));
         }
@@ -164,59 +163,27 @@ async fn now(remote: &Remote) -> Result<String, Status> {
     Ok(answer.into_inner().as_of)
 }
 
-/// Shows what one connection brings.
-async fn stream(remote: &Remote, place: &mut Place, rows: &mut Rows) -> anyhow::Result<Broken> {
-    let request = WatchAlarmsRequest { after: place.after.clone() };
+/// Shows what one connection brings; the next one goes on right behind the change that was shown last.
+async fn stream(remote: &Remote, after: &mut String, rows: &mut Rows) -> anyhow::Result<Broken> {
+    let request = WatchAlarmsRequest { after: after.clone() };
     let answer = AlarmServiceClient::new(remote.channel.clone()).watch_alarms(remote.request(request)).await;
     let mut changes = match answer {
         Ok(answer) => answer.into_inner(),
         Err(status) => return Ok(Broken { opened: false, status }),
     };
-    place.repeated = place.shown;
     let status = loop {
         match changes.message().await {
-            Ok(Some(change)) if place.is_new(&change.position) => {
+            Ok(Some(change)) => {
+                let cursor = change.cursor.clone();
                 rows.row(&line(change))?;
                 rows.show()?;
+                *after = cursor;
             }
-            Ok(Some(_)) => {}
             Ok(None) => break Status::unavailable("the server ended the stream"),
             Err(status) => break status,
         }
     };
     Ok(Broken { opened: true, status })
-}
-
-/// How far the log was shown. One position may hold several changes, and a connection may break between
-/// them: the next one begins before it, and skips what was shown.
-#[derive(Debug, Default)]
-struct Place {
-    /// All up to here was shown.
-    after: String,
-    /// The position of the newest change, and how many were shown there.
-    at: String,
-    shown: usize,
-    /// How many of them come again.
-    repeated: usize,
-}
-
-impl Place {
-    /// A change comes: is it one that was not shown?
-    fn is_new(&mut self, position: &str) -> bool {
-        if position != self.at {
-            let before = std::mem::replace(&mut self.at, position.to_owned());
-            if !before.is_empty() {
-                self.after = before;
-            }
-            (self.shown, self.repeated) = (0, 0);
-        }
-        if self.repeated > 0 {
-            self.repeated -= 1;
-            return false;
-        }
-        self.shown += 1;
-        true
-    }
 }
 
 fn line(response: WatchAlarmsResponse) -> [Value; 11] {
@@ -237,27 +204,7 @@ fn line(response: WatchAlarmsResponse) -> [Value; 11] {
         Value::time(alarm.due_at.as_ref()),
         Value::name(alarm.policy),
         Value::name(alarm.clock_id),
-        Value::name(response.position),
+        Value::name(response.cursor),
         Value::name(why),
     ]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_break_between_two_changes_of_one_position_loses_and_doubles_none() {
-        let mut place = Place { after: "0/7".into(), ..Place::default() };
-        assert!(place.is_new("0/9") && place.is_new("0/9") && place.is_new("0/12"));
-        assert_eq!(place.after, "0/9");
-        // The connection breaks; position 12 had three changes.
-        place.repeated = place.shown;
-        let again = ["0/12", "0/12", "0/12", "0/13"].map(|position| place.is_new(position));
-        assert_eq!(again, [false, true, true, true]);
-        assert_eq!(place.after, "0/12");
-        // And again, before anything more has come.
-        place.repeated = place.shown;
-        assert_eq!(["0/13", "0/14"].map(|position| place.is_new(position)), [false, true]);
-    }
 }
