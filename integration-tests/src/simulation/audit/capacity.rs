@@ -164,9 +164,10 @@ impl Capacity {
     fn assign(&mut self, who: &Who, assigned: &WorkItemAssigned) -> Result<(), Wrong> {
         let by_hand = [work_item_assigned::Cause::Taken, work_item_assigned::Cause::Woken].contains(&assigned.cause());
         if by_hand && let Some(obstacle) = self.obstacle(who, assigned.item) {
-            let may = match assigned.cause() {
-                work_item_assigned::Cause::Taken => self.rule(who).is_some_and(|(_, rule)| rule.may_overcommit),
-                _ => !self.is_over(who),
+            let may = if assigned.cause() == work_item_assigned::Cause::Taken {
+                self.rule(who).is_some_and(|(_, rule)| rule.may_overcommit)
+            } else {
+                !self.is_over(who)
             };
             if !may {
                 return Err(format!("{} has item {} by {:?}: {obstacle}", who.1, assigned.item, assigned.cause()));

@@ -63,6 +63,7 @@ pub(super) struct Clocks {
 }
 
 /// The clock as an event leaves it.
+#[expect(clippy::wildcard_enum_match_arm, reason = "most events are about no clock")]
 fn figures(body: &Body) -> Option<&ClockFigures> {
     match body {
         Body::ClockOpened(e) => e.figures.as_ref(),
@@ -106,6 +107,7 @@ impl Clocks {
             && let Some(figures) = figures(body)
         {
             self.touched.insert((figures.clock, figures.thread));
+            #[expect(clippy::wildcard_enum_match_arm, reason = "others follow from the clock alone")]
             match body {
                 Body::ClockOpened(opened) => self.open(&event.workspace, figures, opened)?,
                 Body::ClockBreached(_) if !figures.silent => {
@@ -186,6 +188,7 @@ impl Clocks {
     }
 
     /// What follows in a clock's life.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "only events of clocks come here")]
     fn live_on(&mut self, body: &Body, figures: &ClockFigures) -> Result<(), Wrong> {
         let life = self.lives.get_mut(&figures.clock).ok_or_else(|| format!("no clock {}", figures.clock))?;
         let (was, live) = (life.status, life.is_live());

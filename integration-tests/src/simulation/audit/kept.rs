@@ -8,6 +8,7 @@ use crate::simulation::promises::{Outcome, Promise, View, alarms_of, held_by, th
 
 impl Auditor {
     /// Sees which answers show the state as it is now.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "only answers that show a state are compared")]
     pub(super) fn compare_shown(&mut self, index: u64) {
         let (threading, routing, sla) = (&self.placement.state, &self.work.state, &self.clocks.state);
         let is_so = |promise: &Promise| match promise {

@@ -24,6 +24,7 @@ pub(super) struct Owners {
 }
 
 /// What an event makes of an item: from which phases, and to which.
+#[expect(clippy::wildcard_enum_match_arm, reason = "most events are about no item")]
 fn step(body: &Body) -> Option<(u64, &'static [Phase], Phase)> {
     use Phase::{Assigned, Cancelled, Done, Offered, Parked, Queued, Wrapping};
     const WAITS: [Phase; 4] = [Queued, Offered, Assigned, Parked];
@@ -42,6 +43,7 @@ fn step(body: &Body) -> Option<(u64, &'static [Phase], Phase)> {
 }
 
 impl Owners {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most events are about no item")]
     pub(super) fn event(&mut self, event: &Event, offers: &Offers) -> Result<(), Wrong> {
         let Some(body) = &event.body else { return Ok(()) };
         match body {

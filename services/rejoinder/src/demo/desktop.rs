@@ -167,6 +167,7 @@ impl<'a> Desktop<'a> {
         Ok(())
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "any other refusal ends the demo")]
     fn answered(&mut self, answer: &Answer) -> anyhow::Result<()> {
         let offer = self.asked.remove(&answer.request_id).flatten();
         #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else a desktop is answered is wrong")]

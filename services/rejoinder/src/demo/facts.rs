@@ -125,6 +125,7 @@ impl Facts {
     ];
 
     /// The next event.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most events are about nothing that is shown")]
     pub(super) fn event(&mut self, body: &Body) {
         self.audit.event(body);
         #[expect(clippy::wildcard_enum_match_arm, reason = "the summary counts some events")]
