@@ -29,7 +29,7 @@ setup: ## installs what a bare Debian or Ubuntu lacks
 build: setup ## builds the released binary
 	@cargo build --release -p rejoinder
 
-demo: build ## watches messages become threads: make demo ARGS="--for 20s"
+demo: build ## shows the whole product in a minute: make demo ARGS="--for 20s"
 	@$(CARGO_TARGET_DIR)/release/rejoinder demo $(ARGS)
 
 bench: setup ## measures beside the machine's limits: make bench ARGS="--quick"

@@ -108,9 +108,9 @@ impl Desktop {
     /// How the stream ended.
     pub async fn ask(&mut self, request: Up) -> Result<Answer, Status> {
         let id = self.say(request).await;
-        let answer = |down: &Down| match down {
-            Down::Answer(answer) if answer.request_id == id => Some(answer.clone()),
-            _ => None,
+        let answer = |down: &Down| {
+            let Down::Answer(answer) = down else { return None };
+            (answer.request_id == id).then(|| answer.clone())
         };
         self.look(answer).await
     }

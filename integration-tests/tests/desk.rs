@@ -300,6 +300,33 @@ async fn a_stale_etag_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_request_id_is_for_one_command() {
+    let house = House::open().await;
+    let (mut items, mut agents) = (house.line.items(), house.line.agents());
+    let mut waiting = Vec::new();
+    for customer in [0, 1] {
+        let wait_for = house.publish(question(customer, 0)).await;
+        let list = api::ListItemsRequest { wait_for, ..Default::default() };
+        waiting.push(items.list_items(list).await.unwrap().into_inner().items.pop().unwrap().item_id);
+    }
+    let with = |item: &str, queue: &str| {
+        let request_id = "r1".to_owned();
+        api::TransferItemRequest { request_id, ..transfer(item, queue, "", "") }
+    };
+    let first = items.transfer_item(with(&waiting[0], "second")).await.unwrap().into_inner().item;
+    let again = items.transfer_item(with(&waiting[0], "second")).await.unwrap().into_inner().item;
+    assert_eq!(again, first, "a repeat does nothing");
+    invalid(items.transfer_item(with(&waiting[1], "second")).await, "REQUEST_ID_USED", "request_id");
+    invalid(items.transfer_item(with(&waiting[0], "service")).await, "REQUEST_ID_USED", "request_id");
+    let take = api::TakeItemRequest { request_id: "r1".into(), ..take(&waiting[0], "ann", "") };
+    invalid(items.take_item(take).await, "REQUEST_ID_USED", "request_id");
+    let set = api::SetPresenceRequest { request_id: "r1".into(), ..presence("ann", 2, "") };
+    invalid(agents.set_presence(set).await, "REQUEST_ID_USED", "request_id");
+    assert_eq!(house.item(&waiting[1]).await.queue, "service");
+    house.close();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_offer_is_accepted_by_one_and_declined_once() {
     let house = House::open().await;
     let mut ann = Desktop::open(&house.line, "ann", false).await.unwrap();

@@ -41,7 +41,10 @@ fn read_json(input: Box<dyn Read>, each: &mut dyn FnMut(Item) -> bool) {
         let text = |value: serde_json::Value| match value {
             serde_json::Value::String(text) => text,
             serde_json::Value::Null => String::new(),
-            other => other.to_string(),
+            serde_json::Value::Bool(_)
+            | serde_json::Value::Number(_)
+            | serde_json::Value::Array(_)
+            | serde_json::Value::Object(_) => value.to_string(),
         };
         let row: Row = row.into_iter().map(|(name, value)| (name, text(value))).collect();
         let line = n as u64 + 1;

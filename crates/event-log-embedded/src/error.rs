@@ -48,6 +48,7 @@ pub enum OpenError {
 
 impl OpenError {
     /// What RocksDB's answer at opening means.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else RocksDB says at opening is damage")]
     pub(crate) fn from_rocksdb(dir: &std::path::Path, error: &rocksdb::Error) -> Self {
         let dir = dir.to_owned();
         let text = error.to_string();

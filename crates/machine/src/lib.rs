@@ -6,6 +6,7 @@
 
 mod filter;
 mod kernel;
+pub mod quarantine;
 mod table;
 mod timers;
 

@@ -5,8 +5,10 @@
 //! digest follows. Entries that are clean and were not used lately can be let go.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use rejoinder_model::{
@@ -16,7 +18,10 @@ use rejoinder_model::{
 use serde::{Serialize, de::DeserializeOwned};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use self::unstored::Unstored;
 use crate::filter::Filter;
+
+mod unstored;
 
 /// The version of the digest: changes when stored forms or its rule change.
 pub const DIGEST_VERSION: u32 = 1;
@@ -217,8 +222,7 @@ pub trait TableOps {
 pub struct Table<K, V> {
     id: u8,
     slots: RefCell<HashMap<K, Slot<V>, BuildHasherDefault<KeyHasher>>>,
-    dirty: Vec<K>,
-    flushing: Vec<K>,
+    unstored: Unstored<K>,
     digest: u128,
     bytes: usize,
     /// Keys that may be stored and are not in memory: who asks for a new key must not ask the disk.
@@ -236,8 +240,7 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
         Self {
             id,
             slots: RefCell::default(),
-            dirty: Vec::new(),
-            flushing: Vec::new(),
+            unstored: Unstored::default(),
             digest: 0,
             bytes: 0,
             stored: Filter::default(),
@@ -283,7 +286,7 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
         *used = true;
         if *phase != Phase::Dirty {
             *phase = Phase::Dirty;
-            self.dirty.push(key.clone());
+            self.unstored.add(key.clone());
         }
         true
     }
@@ -309,7 +312,7 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
     /// Up to `limit` entries with keys from `from` on, in key order, changed ones included.
     #[must_use]
     pub fn page(&self, from: &K, limit: usize) -> Vec<(K, Arc<V>)> {
-        let mut page = std::collections::BTreeMap::new();
+        let mut page = BTreeMap::new();
         let mut start = Vec::new();
         from.encode(&mut start);
         // Stored entries that memory says are gone or changed are passed over, so ask until enough.
@@ -325,12 +328,12 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
             };
             let full = stored.len() >= chunk;
             let mut last = None;
-            for (bytes, _) in stored {
+            for (bytes, value) in stored {
                 let Some(key) = K::decode(&bytes) else {
                     self.backing.failed(format!("table {} has a key that is none", self.id));
                     return Vec::new();
                 };
-                if let Some(value) = self.get(&key) {
+                if let Some(value) = self.found(&key, &bytes, &value) {
                     page.insert(key.clone(), value);
                     if page.len() >= limit {
                         complete_to = Some(key);
@@ -344,14 +347,13 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
             start = bytes;
         }
         let slots = self.slots.borrow();
-        for key in self.dirty.iter().chain(&self.flushing) {
-            if key >= from
-                && complete_to.as_ref().is_none_or(|to| key <= to)
-                && let Some(value) = slots.get(key).and_then(|slot| slot.value.clone())
-            {
-                page.insert(key.clone(), value);
-            }
-        }
+        let to = complete_to.as_ref().map_or(Bound::Unbounded, Bound::Included);
+        let unstored = self.unstored.in_order();
+        let present = unstored.range((Bound::Included(from), to)).filter_map(|key| {
+            let value = slots.get(key)?.value.clone()?;
+            Some((key.clone(), value))
+        });
+        page.extend(present.take(limit));
         page.into_iter().take(limit).collect()
     }
 
@@ -362,7 +364,7 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
             slot.used = true;
             if slot.phase != Phase::Dirty {
                 slot.phase = Phase::Dirty;
-                self.dirty.push(key);
+                self.unstored.add(key);
             }
             return;
         }
@@ -370,7 +372,7 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
         let digest = self.load(&key).map_or(0, |slot| slot.digest);
         let slot = Slot { value, digest, bytes: 0, phase: Phase::Dirty, used: true };
         self.slots.get_mut().insert(key.clone(), slot);
-        self.dirty.push(key);
+        self.unstored.add(key);
     }
 
     fn load(&self, key: &K) -> Option<Slot<V>> {
@@ -386,13 +388,30 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
                 return None;
             }
         };
-        let Ok(value) = postcard::from_bytes(&stored) else {
+        self.slot_of(&bytes, &stored)
+    }
+
+    /// The value of a key that a scan found stored; memory may know better.
+    fn found(&self, key: &K, bytes: &[u8], stored: &[u8]) -> Option<Arc<V>> {
+        let mut slots = self.slots.borrow_mut();
+        if let Some(slot) = slots.get_mut(key) {
+            slot.used = true;
+            return slot.value.clone();
+        }
+        let slot = self.slot_of(bytes, stored)?;
+        let value = slot.value.clone();
+        slots.insert(key.clone(), slot);
+        value
+    }
+
+    fn slot_of(&self, bytes: &[u8], stored: &[u8]) -> Option<Slot<V>> {
+        let Ok(value) = postcard::from_bytes(stored) else {
             self.backing.failed(format!("table {} has an entry that cannot be read", self.id));
             return None;
         };
         Some(Slot {
             value: Some(Arc::new(value)),
-            digest: entry_digest(self.id, &bytes, &stored),
+            digest: entry_digest(self.id, bytes, stored),
             bytes: u32::try_from(stored.len()).unwrap_or(u32::MAX),
             phase: Phase::Clean,
             used: true,
@@ -431,47 +450,45 @@ fn entry_digest(table: u8, key: &[u8], value: &[u8]) -> u128 {
 
 impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> TableOps for Table<K, V> {
     fn collect(&mut self, changes: &mut Vec<Change>) {
-        let slots = self.slots.get_mut();
-        for key in self.dirty.drain(..) {
-            let Some(slot) = slots.get_mut(&key) else { continue };
-            if slot.phase != Phase::Dirty {
-                continue;
-            }
+        let Self { id, slots, unstored, digest: total, bytes: held, backing, .. } = self;
+        let slots = slots.get_mut();
+        unstored.collect(|key| {
+            let Some(slot) = slots.get_mut(key).filter(|slot| slot.phase == Phase::Dirty) else { return false };
             let mut bytes = Vec::with_capacity(24);
-            bytes.push(self.id);
+            bytes.push(*id);
             key.encode(&mut bytes);
             let value = slot.value.as_deref().and_then(|value| match postcard::to_stdvec(value) {
                 Ok(stored) => Some(stored),
                 Err(error) => {
-                    self.backing.failed(format!("table {}: {error}", self.id));
+                    backing.failed(format!("table {id}: {error}"));
                     None
                 }
             });
-            let digest = value.as_ref().map_or(0, |value| entry_digest(self.id, &bytes[1..], value));
-            self.digest = self.digest.wrapping_sub(slot.digest).wrapping_add(digest);
+            let digest = value.as_ref().map_or(0, |value| entry_digest(*id, &bytes[1..], value));
+            *total = total.wrapping_sub(slot.digest).wrapping_add(digest);
             slot.digest = digest;
             let size = value.as_ref().map_or(0, |value| u32::try_from(value.len()).unwrap_or(u32::MAX));
-            self.bytes = self.bytes + size as usize - (slot.bytes as usize).min(self.bytes + size as usize);
+            *held = *held + size as usize - (slot.bytes as usize).min(*held + size as usize);
             slot.bytes = size;
             slot.phase = Phase::Flushing;
             changes.push(Change { key: bytes, value });
-            self.flushing.push(key);
-        }
+            true
+        });
     }
 
     fn flushed(&mut self) {
         let slots = self.slots.get_mut();
-        for key in self.flushing.drain(..) {
-            let Some(slot) = slots.get_mut(&key) else { continue };
-            if slot.phase != Phase::Flushing {
-                continue;
+        self.unstored.flushed(|key| {
+            let Entry::Occupied(mut entry) = slots.entry(key) else { return };
+            if entry.get().phase != Phase::Flushing {
+                return;
             }
-            if slot.value.is_none() {
-                slots.remove(&key);
+            if entry.get().value.is_none() {
+                entry.remove();
             } else {
-                slot.phase = Phase::Clean;
+                entry.get_mut().phase = Phase::Clean;
             }
-        }
+        });
         self.scan_on();
     }
 
@@ -515,4 +532,4 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> TableOps for Table<K,
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

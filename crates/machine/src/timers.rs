@@ -1,16 +1,11 @@
-//! Timers in order of their due times: the near ones in memory, the far ones in the table behind.
+//! Timers in order of their due times: the next ones in memory, the rest in the table behind.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rejoinder_model::{HOUR_MS, Millis};
+use rejoinder_model::Millis;
 
 use crate::table::{Backing, Table, TableKey, TableOps};
-
-/// How far ahead of the present timers are kept in memory.
-const NEAR_MS: Millis = HOUR_MS;
-/// How many timers are read from the table at a time.
-const PAGE: usize = 1_000;
 
 /// A timer by what it is about. Orders by due time, then entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,6 +16,13 @@ pub struct TimerKey {
     pub entity: u64,
     /// Which timer of the entity.
     pub kind: u8,
+}
+
+impl TimerKey {
+    /// No key of this time is before this one.
+    const fn first_at(due: Millis) -> Self {
+        Self { due, entity: 0, kind: 0 }
+    }
 }
 
 impl TableKey for TimerKey {
@@ -44,186 +46,143 @@ impl TableKey for TimerKey {
 }
 
 /// No key is before this one.
-const FIRST: TimerKey = TimerKey { due: Millis::MIN, entity: 0, kind: 0 };
+const FIRST: TimerKey = TimerKey::first_at(Millis::MIN);
+
+/// How much is kept and read at a time.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// How many timers are near at most: they take less than a megabyte.
+    near: usize,
+    /// How many are read from the table at a time.
+    page: usize,
+}
+
+const LIMITS: Limits = Limits { near: 1 << 14, page: 1 << 11 };
 
 /// The timers of a state. The value of each is the own_seq of the event that armed it.
 pub struct Timers {
     table: Table<TimerKey, u64>,
-    near: BTreeSet<TimerKey>,
-    /// Every timer due before this is in `near`.
-    near_to: Millis,
-    /// The first of those that are not, as far as is known.
-    far: Far,
-}
-
-/// Where the timers that are not near begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Far {
-    /// There is none.
-    Nowhere,
-    /// With this one.
-    With(TimerKey),
-    /// Not before this key: a search goes on from there, and never again over those that are gone.
-    NotBefore(TimerKey),
+    /// The earliest timers: all that are armed before `far_from`, and no others.
+    near: BTreeMap<TimerKey, u64>,
+    /// Where the timers begin that only the table has; `None`: all are near.
+    ///
+    /// It moves on as they come near, so a search never goes over those again that are gone.
+    far_from: Option<TimerKey>,
+    /// Every timer before this key was armed by the event of this own_seq or a later one.
+    passed: (TimerKey, u64),
+    limits: Limits,
 }
 
 impl Timers {
     /// The timers of table `id` in front of a store.
     #[must_use]
     pub fn new(id: u8, backing: Arc<dyn Backing>) -> Self {
-        Self { table: Table::new(id, backing), near: BTreeSet::new(), near_to: Millis::MIN, far: Far::NotBefore(FIRST) }
+        let table = Table::new(id, backing);
+        Self { table, near: BTreeMap::new(), far_from: Some(FIRST), passed: (FIRST, 0), limits: LIMITS }
     }
 
     /// Arms a timer by the event `own_seq`.
     pub fn arm(&mut self, key: TimerKey, own_seq: u64) {
         self.table.put(key, own_seq);
-        if key.due < self.near_to {
-            self.near.insert(key);
-            return;
+        let (passed, since) = self.passed;
+        if key < passed && own_seq < since {
+            self.passed = (key, since);
         }
-        self.far = match self.far {
-            Far::Nowhere => Far::With(key),
-            Far::With(first) => Far::With(first.min(key)),
-            Far::NotBefore(from) => Far::NotBefore(from.min(key)),
-        };
+        if self.is_near(&key) {
+            self.near.insert(key, own_seq);
+            self.shed();
+        }
     }
 
     /// Removes a timer, if it is armed.
     pub fn disarm(&mut self, key: &TimerKey) {
         self.table.remove(key);
         self.near.remove(key);
-        if self.far == Far::With(*key) {
-            self.far = Far::NotBefore(*key);
-        }
+    }
+
+    /// The own_seq of the event that armed a timer; `None`: it is not armed.
+    #[must_use]
+    pub fn armed_by(&self, key: &TimerKey) -> Option<u64> {
+        if self.is_near(key) { self.near.get(key).copied() } else { self.table.get(key).map(|own_seq| *own_seq) }
     }
 
     /// The due time of the earliest timer.
     #[must_use]
     pub fn next_due(&mut self) -> Option<Millis> {
-        if let Some(first) = self.near.first() {
-            return Some(first.due);
+        if self.near.is_empty() {
+            self.bring_near();
         }
-        if let Far::NotBefore(from) = self.far {
-            let from = from.max(TimerKey { due: self.near_to, entity: 0, kind: 0 });
-            self.far = self.table.page(&from, 1).first().map_or(Far::Nowhere, |(key, _)| Far::With(*key));
-        }
-        match self.far {
-            Far::With(first) => Some(first.due),
-            Far::Nowhere | Far::NotBefore(_) => None,
-        }
+        self.near.first_key_value().map(|(key, _)| key.due)
     }
 
     /// The first timers due at or before `time` that were armed by an event before `own_seq_end`,
     /// in order, `limit` at most.
+    ///
+    /// Asked again and again while they fire, it goes on where it was: a storm of timers that were
+    /// armed too late for it is passed over once.
     #[must_use]
     pub fn due(&mut self, time: Millis, own_seq_end: u64, limit: usize) -> Vec<TimerKey> {
-        self.reach(time);
-        let armed_before = |key: &&TimerKey| self.table.get(key).is_some_and(|armed| *armed < own_seq_end);
-        let due = self.near.iter().take_while(|key| key.due <= time);
-        due.filter(armed_before).take(limit).copied().collect()
-    }
-
-    /// Brings the timers due up to `time` into memory, and those due soon after.
-    fn reach(&mut self, time: Millis) {
-        if time < self.near_to {
-            return;
+        if limit == 0 {
+            return Vec::new();
         }
-        let to = time.saturating_add(NEAR_MS);
-        let mut from = TimerKey { due: self.near_to, entity: 0, kind: 0 };
-        match self.far {
-            Far::Nowhere => {
-                self.near_to = to;
-                return;
-            }
-            Far::With(first) | Far::NotBefore(first) => from = from.max(first),
+        let (passed, since) = self.passed;
+        let from = if own_seq_end <= since { passed } else { FIRST };
+        if self.near.len() < limit.min(self.limits.page) {
+            self.bring_near();
         }
-        self.far = Far::Nowhere;
-        loop {
-            let page = self.table.page(&from, PAGE);
-            let full = page.len() == PAGE;
-            for (key, _) in page {
-                if key.due >= to {
-                    self.near_to = to;
-                    self.far = Far::With(key);
-                    return;
-                }
-                self.near.insert(key);
-                from = key;
-            }
-            if !full {
-                self.near_to = to;
-                return;
-            }
-            from.kind = from.kind.saturating_add(1);
+        let mut due = Vec::new();
+        let is_old = |own_seq: u64| own_seq < own_seq_end;
+        let near = self.near.range(from..).take_while(|(key, _)| key.due <= time);
+        due.extend(near.filter(|(_, own_seq)| is_old(**own_seq)).map(|(key, _)| *key).take(limit));
+        let mut far = self.far_from.map(|far| far.max(from));
+        while let Some(from) = far.filter(|from| due.len() < limit && from.due <= time) {
+            let at_once = (limit - due.len()).min(self.limits.page);
+            let page = self.table.page(&from, at_once);
+            let is_full = page.len() >= at_once;
+            far = page.last().and_then(|(last, _)| next(*last)).filter(|_| is_full);
+            let page = page.into_iter().take_while(|(key, _)| key.due <= time);
+            due.extend(page.filter(|(_, own_seq)| is_old(**own_seq)).map(|(key, _)| key).take(limit - due.len()));
         }
+        let first = due.first().copied().unwrap_or(TimerKey::first_at(time.saturating_add(1)));
+        self.passed = (first.max(from), own_seq_end);
+        due
     }
 
     /// The table below, for flushes and digests.
     pub fn table(&mut self) -> &mut dyn TableOps {
         &mut self.table
     }
+
+    fn is_near(&self, key: &TimerKey) -> bool {
+        self.far_from.is_none_or(|far| *key < far)
+    }
+
+    /// Reads the next timers from the table.
+    fn bring_near(&mut self) {
+        let Some(from) = self.far_from else { return };
+        let page = self.table.page(&from, self.limits.page);
+        let is_full = page.len() >= self.limits.page;
+        self.far_from = page.last().and_then(|(last, _)| next(*last)).filter(|_| is_full);
+        self.near.extend(page.into_iter().map(|(key, own_seq)| (key, *own_seq)));
+    }
+
+    /// Lets the later half go when too many are near.
+    fn shed(&mut self) {
+        if self.near.len() > self.limits.near
+            && let Some(middle) = self.near.keys().nth(self.limits.near / 2).copied()
+        {
+            drop(self.near.split_off(&middle));
+            self.far_from = Some(middle);
+        }
+    }
+}
+
+/// The key right after another; `None`: there is none.
+fn next(TimerKey { due, entity, kind }: TimerKey) -> Option<TimerKey> {
+    let same_entity = kind.checked_add(1).map(|kind| TimerKey { due, entity, kind });
+    let same_time = || entity.checked_add(1).map(|entity| TimerKey { due, entity, kind: 0 });
+    same_entity.or_else(same_time).or_else(|| due.checked_add(1).map(TimerKey::first_at))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::table::NoBacking;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn key_bytes_order_as_keys_do(a in any::<(i64, u64, u8)>(), b in any::<(i64, u64, u8)>()) {
-            let key = |(due, entity, kind)| TimerKey { due, entity, kind };
-            let bytes = |key: TimerKey| { let mut to = Vec::new(); key.encode(&mut to); to };
-            let (a, b) = (key(a), key(b));
-            prop_assert_eq!(a.cmp(&b), bytes(a).cmp(&bytes(b)));
-            prop_assert_eq!(TimerKey::decode(&bytes(a)), Some(a));
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn the_earliest_is_known_whatever_was_armed_and_disarmed(
-            steps in proptest::collection::vec((any::<bool>(), 0_i64..40, 0_u64..3), 1..60),
-        ) {
-            let mut timers = Timers::new(9, Arc::new(NoBacking));
-            let mut armed = BTreeSet::new();
-            let mut now = 0;
-            for (arms, due, entity) in steps {
-                // Some lie near, others far ahead.
-                let key = TimerKey { due: now + due * HOUR_MS / 8, entity, kind: 0 };
-                if arms {
-                    timers.arm(key, 1);
-                    armed.insert(key);
-                } else if let Some(key) = armed.iter().nth(entity as usize).copied() {
-                    timers.disarm(&key);
-                    armed.remove(&key);
-                }
-                let first = armed.first().map(|key| key.due);
-                prop_assert_eq!(timers.next_due(), first);
-                if entity == 2 && let Some(first) = first {
-                    now = now.max(first);
-                    let due: Vec<TimerKey> = armed.iter().take_while(|key| key.due <= now).copied().collect();
-                    prop_assert_eq!(timers.due(now, 2, 100), due);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn near_and_far_timers_come_due_in_order_and_only_if_armed_before() {
-        let mut timers = Timers::new(9, Arc::new(NoBacking));
-        let key = |due, entity| TimerKey { due, entity, kind: 0 };
-        timers.arm(key(50, 2), 7);
-        timers.arm(key(10 * HOUR_MS, 1), 8);
-        timers.arm(key(50, 1), 9);
-        assert_eq!(timers.next_due(), Some(50));
-        assert_eq!(timers.due(49, 100, 10), vec![]);
-        assert_eq!(timers.due(50, 100, 10), vec![key(50, 1), key(50, 2)]);
-        assert_eq!(timers.due(50, 9, 10), vec![key(50, 2)]);
-        timers.disarm(&key(50, 1));
-        timers.disarm(&key(50, 2));
-        assert_eq!(timers.next_due(), Some(10 * HOUR_MS));
-        assert_eq!(timers.due(11 * HOUR_MS, 100, 10), vec![key(10 * HOUR_MS, 1)]);
-    }
-}
+mod tests;

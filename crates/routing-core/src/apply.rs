@@ -15,8 +15,8 @@ use crate::item::fresh;
 use crate::key::{TodoKey, Work};
 use crate::policy::Policy;
 use crate::record::{
-    Agent, Candidate, Cursor, Decision, Held, Item, Offer, OfferState, Outcomes, Phase, Request, SetAside, Thread,
-    Todo, Workspace,
+    Agent, Candidate, Cursor, Decision, Held, Item, Offer, OfferState, Outcomes, Phase, Request, Thread, Todo,
+    Workspace,
 };
 use crate::state::{OFFER, Routing};
 use lists::{change_agent, change_item, timer};
@@ -27,8 +27,10 @@ const REQUEST_DAYS: u64 = 1;
 const DECISIONS: usize = 5;
 
 pub(crate) fn apply(state: &mut Routing, own: Own, event: &Event) {
-    if let (Some(key), Some(body)) = (MessageKey::from_wire(&event.request), &event.body) {
-        remember(state, key, event.decided_at, body);
+    if let (Some((key, content)), Some(body)) = (event.request.split_at_checked(16), &event.body)
+        && let (Some(key), Some(content)) = (MessageKey::from_wire(key), MessageKey::from_wire(content))
+    {
+        remember(state, key, content, event.decided_at, body);
     }
     let workspace = event.workspace.as_str();
     count(state, workspace, event.body.as_ref());
@@ -70,18 +72,8 @@ pub(crate) fn apply(state: &mut Routing, own: Own, event: &Event) {
         Some(Body::WorkItemMoved(moved)) => move_item(state, own, moved),
         Some(Body::DecisionExplained(explained)) => keep(state, explained),
         Some(Body::QueueDriven(driven)) => drive(state, own, driven),
-        Some(Body::Quarantined(quarantined)) => {
-            let set_aside = SetAside {
-                workspace: workspace.to_owned(),
-                index: quarantined.source_index,
-                event: quarantined.source_event,
-                own_seq: quarantined.source_own_seq,
-                reason: quarantined.reason.clone(),
-                at: quarantined.at,
-            };
-            state.quarantine.put(own.own_seq, set_aside);
-        }
-        Some(Body::QuarantineReleased(released)) => state.quarantine.remove(&released.quarantined_own_seq),
+        Some(Body::Quarantined(quarantined)) => state.quarantine.set_aside(own, workspace, quarantined),
+        Some(Body::QuarantineReleased(released)) => state.quarantine.release(released),
         // What these tell follows from the events beside them.
         Some(Body::AgentLoadChanged(_) | Body::Overcommitted(_) | Body::WorkItemTransferred(_)) => {}
         _ => {}
@@ -467,7 +459,7 @@ fn drive(state: &mut Routing, own: Own, driven: &QueueDriven) {
 }
 
 /// Remembers a request for a day at least, and forgets those of the days before.
-fn remember(state: &mut Routing, key: MessageKey, decided_at: Millis, body: &Body) {
+fn remember(state: &mut Routing, key: MessageKey, content: MessageKey, decided_at: Millis, body: &Body) {
     let day = u64::try_from(decided_at / DAY_MS).unwrap_or_default();
     if state.requests.get(&(day, key)).is_some() {
         return;
@@ -478,6 +470,7 @@ fn remember(state: &mut Routing, key: MessageKey, decided_at: Millis, body: &Bod
         }
     }
     // The first event of a command, whichever it is.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most events answer no request")]
     let (item, agent) = match body {
         Body::AgentPresenceChanged(changed) => (0, changed.agent.as_str()),
         Body::OfferAccepted(accepted) => (accepted.item, ""),
@@ -491,7 +484,7 @@ fn remember(state: &mut Routing, key: MessageKey, decided_at: Millis, body: &Bod
         Body::WorkItemAssigned(assigned) => (assigned.item, ""),
         _ => (0, ""),
     };
-    state.requests.put((day, key), Request { item, agent: agent.to_owned() });
+    state.requests.put((day, key), Request { item, agent: agent.to_owned(), content });
 }
 
 /// The key of an agent.

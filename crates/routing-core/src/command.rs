@@ -105,7 +105,13 @@ pub fn decide(
 ) -> Result<Done, Refusal> {
     let start = out.len();
     let key = (!asked.request_id.is_empty()).then(|| MessageKey::new(workspace, "request", None, asked.request_id));
+    // A repeat must be the same command, whatever the etag was then.
+    let content = MessageKey::new(workspace, "command", None, &format!("{command:?}"));
     if let Some(request) = key.and_then(|key| state.remembered(context.now, key)) {
+        if request.content != content {
+            let what = "it was used for another command before: take a new one".to_owned();
+            return Err(Refusal::Invalid { field: "request_id", what });
+        }
         return Ok(match WorkItemId::from_wire(request.item) {
             Some(item) => Done::Item(item),
             None => Done::Agent(request.agent.clone()),
@@ -117,7 +123,7 @@ pub fn decide(
         event.decided_at = context.now;
     }
     if let (Some(key), Some(first)) = (key, out.get_mut(start)) {
-        first.request = key.to_wire();
+        first.request = [key.to_wire(), content.to_wire()].concat();
     }
     Ok(done)
 }

@@ -25,7 +25,6 @@ mod matching;
 mod offer;
 pub mod policy;
 pub mod priority;
-pub mod quarantine;
 pub mod record;
 mod state;
 mod strategy;

@@ -1,6 +1,6 @@
 //! What routing remembers, record by record. None of it is personal data.
 
-use rejoinder_model::Millis;
+use rejoinder_model::{MessageKey, Millis};
 use rejoinder_wire::event::{Presence, decision_explained};
 use serde::{Deserialize, Serialize};
 
@@ -393,6 +393,8 @@ pub struct Request {
     pub item: u64,
     /// The agent.
     pub agent: String,
+    /// What it asked for: another command under the same id is refused.
+    pub content: MessageKey,
 }
 
 /// Work that is left to do.
@@ -415,23 +417,6 @@ pub struct Cursor {
     pub since: Millis,
     /// Its number.
     pub item: u64,
-}
-
-/// An input whose decision failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SetAside {
-    /// Whose input it was.
-    pub workspace: String,
-    /// Where it stands: index of the record.
-    pub index: u64,
-    /// Number of the event in it.
-    pub event: u32,
-    /// Its number in its own lane.
-    pub own_seq: u64,
-    /// What failed.
-    pub reason: String,
-    /// When, by record time.
-    pub at: Millis,
 }
 
 impl StaffEntry {

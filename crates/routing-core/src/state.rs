@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rejoinder_machine::quarantine::{Quarantine, SetsAside};
 use rejoinder_machine::{Backing, Context, DueTimer, Failure, Own, Source, State, Table, TableVisitor, Timers};
 use rejoinder_model::{AgentKey, MessageKey, Millis, OfferId, PersonId, QueueKey, Service, ThreadId, WorkItemId};
 use rejoinder_wire::event::Event;
@@ -11,7 +12,7 @@ use crate::index::Index;
 use crate::key::{AgeKey, StaffKey, TodoKey, WaitKey, Work};
 use crate::policy::Policy;
 use crate::record::{
-    Agent, Decision as Explained, Item, Offer, Outcomes, Phase, Queue, Request, SetAside, Thread, Todo, Workspace,
+    Agent, Decision as Explained, Item, Offer, Outcomes, Phase, Queue, Request, Thread, Todo, Workspace,
 };
 use crate::{agent, apply, consider, drive, offer};
 
@@ -54,8 +55,8 @@ pub struct Routing {
     pub explained: Table<WorkItemId, Vec<Explained>>,
     /// By day and key.
     pub requests: Table<(u64, MessageKey), Request>,
-    /// Inputs that were set aside, by the own_seq of the event that says so.
-    pub quarantine: Table<u64, SetAside>,
+    /// Inputs that were set aside.
+    pub quarantine: Quarantine,
     pub(crate) waiting: Index<WaitKey, ()>,
     pub(crate) ages: Index<AgeKey, ()>,
     /// Waiting items that somebody is passed over for.
@@ -225,5 +226,11 @@ impl State for Routing {
         visitor.visit(self.staff.table());
         visitor.visit(self.todo.table());
         visitor.visit(self.timers.table());
+    }
+}
+
+impl SetsAside for Routing {
+    fn quarantine(&self) -> &Quarantine {
+        &self.quarantine
     }
 }

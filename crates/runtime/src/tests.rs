@@ -19,6 +19,7 @@ use super::*;
 
 mod between_lanes;
 mod faults;
+mod firing;
 
 /// A workspace whose events cannot be applied.
 const BROKEN: &str = "broken";

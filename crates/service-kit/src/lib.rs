@@ -1,16 +1,20 @@
 //! What the gRPC edge of every service needs: lanes to ask, the caller's workspace, errors with
-//! details, pages, and the log's tail.
+//! details, pages, what was set aside, and the log's tail.
 
 pub mod field;
 mod lanes;
 mod page;
+mod quarantine;
 pub mod refuse;
+mod stored;
 mod tail;
 mod watching;
 mod workspace;
 
 pub use lanes::{Lanes, Upstream};
 pub use page::{MAX_PAGE_BYTES, Page, fitting, page};
+pub use quarantine::{Found, Quarantine, Quarantines};
+pub use stored::events_at;
 pub use tail::{LogNews, Tail, TailEvent};
 pub use watching::{cursor, watch};
 pub use workspace::workspace;

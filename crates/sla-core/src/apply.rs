@@ -11,7 +11,7 @@ use crate::decision::{self, start_rules};
 use crate::follow::{self, Threads, key};
 use crate::policy;
 use crate::record::{
-    Acknowledged, Alarm, Carried, Clock, Counts, LATE_MS, Request, Review, SetAside, Status, Terms, Thread, Workspace,
+    Acknowledged, Alarm, Carried, Clock, Counts, LATE_MS, Request, Review, Status, Terms, Thread, Workspace,
 };
 use crate::state::{DUE, SlaTimer, WARN};
 
@@ -19,8 +19,10 @@ use crate::state::{DUE, SlaTimer, WARN};
 const REQUEST_DAYS: u64 = 1;
 
 pub(crate) fn apply(state: &mut SlaTimer, own: Own, event: &Event) {
-    if let (Some(key), Some(body)) = (MessageKey::from_wire(&event.request), &event.body) {
-        remember(state, key, event.decided_at, body);
+    if let (Some((key, content)), Some(body)) = (event.request.split_at_checked(16), &event.body)
+        && let (Some(key), Some(content)) = (MessageKey::from_wire(key), MessageKey::from_wire(content))
+    {
+        remember(state, key, content, event.decided_at, body);
     }
     if let Some(Body::ClockBreached(breached)) = &event.body
         && let Some(figures) = breached.figures.as_ref().filter(|figures| !figures.retroactive)
@@ -59,17 +61,8 @@ fn apply_body(state: &mut SlaTimer, own: Own, event: &Event) {
         Some(Body::AlarmCleared(cleared)) => clear(state, AlarmId(cleared.alarm)),
         Some(Body::SlaPolicyAdopted(adopted)) => adopt(state, own, workspace, adopted),
         Some(Body::ClocksReviewed(reviewed)) => review(state, reviewed),
-        Some(Body::Quarantined(quarantined)) => {
-            let set_aside = SetAside {
-                workspace: workspace.to_owned(),
-                place: (quarantined.source_index, quarantined.source_event),
-                own_seq: quarantined.source_own_seq,
-                reason: quarantined.reason.clone(),
-                at: quarantined.at,
-            };
-            state.quarantine.put(own.own_seq, set_aside);
-        }
-        Some(Body::QuarantineReleased(released)) => state.quarantine.remove(&released.quarantined_own_seq),
+        Some(Body::Quarantined(quarantined)) => state.quarantine.set_aside(own, workspace, quarantined),
+        Some(Body::QuarantineReleased(released)) => state.quarantine.release(released),
         _ => {}
     }
 }
@@ -294,7 +287,7 @@ fn review(state: &mut SlaTimer, reviewed: &ClocksReviewed) {
 }
 
 /// Remembers a request for a day at least, and forgets those of the days before.
-fn remember(state: &mut SlaTimer, key: MessageKey, decided_at: i64, body: &Body) {
+fn remember(state: &mut SlaTimer, key: MessageKey, content: MessageKey, decided_at: i64, body: &Body) {
     let day = u64::try_from(decided_at / DAY_MS).unwrap_or_default();
     if state.requests.get(&(day, key)).is_some() {
         return;
@@ -305,5 +298,5 @@ fn remember(state: &mut SlaTimer, key: MessageKey, decided_at: i64, body: &Body)
         }
     }
     let subject = if let Body::AlarmAcknowledged(acknowledged) = body { acknowledged.alarm } else { 0 };
-    state.requests.put((day, key), Request { subject });
+    state.requests.put((day, key), Request { subject, content });
 }

@@ -20,6 +20,9 @@ pub enum Refusal {
         /// Its etag.
         current: u64,
     },
+    /// The request's id belongs to another command.
+    #[error("it was used for another command before: take a new one")]
+    RequestUsed,
     /// Somebody has seen it before.
     #[error("alarm {alarm} is acknowledged already, by {actor:?}")]
     Acknowledged {
@@ -57,7 +60,12 @@ pub fn acknowledge(
     let today = u64::try_from(context.now / DAY_MS).unwrap_or_default();
     let days = [today, today.saturating_sub(1)];
     let repeated = key.and_then(|key| days.into_iter().find_map(|day| state.requests.get(&(day, key))));
+    // A repeat must be about the same alarm, by the same person.
+    let content = MessageKey::new(workspace, "command", None, &format!("{alarm} {}", asked.actor));
     if let Some(request) = repeated {
+        if request.content != content {
+            return Err(Refusal::RequestUsed);
+        }
         return Ok(AlarmId(request.subject));
     }
     let found = state.alarms.get(&alarm).filter(|found| found.workspace == workspace);
@@ -71,7 +79,7 @@ pub fn acknowledge(
     let acknowledged = AlarmAcknowledged { alarm: alarm.0, actor: asked.actor.to_owned(), at: context.now };
     let mut decided = event(workspace, Body::AlarmAcknowledged(acknowledged));
     decided.decided_at = context.now;
-    decided.request = key.map(MessageKey::to_wire).unwrap_or_default();
+    decided.request = key.map(|key| [key.to_wire(), content.to_wire()].concat()).unwrap_or_default();
     out.push(decided);
     Ok(alarm)
 }

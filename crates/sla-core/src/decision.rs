@@ -115,7 +115,14 @@ pub(crate) fn load(state: &SlaTimer, workspace: &str, threads: &mut Threads, num
                 take(root.0);
             }
         }
-        _ => {}
+        What::Said(_)
+        | What::Revoked(_)
+        | What::Changed(_)
+        | What::Unmerged(_)
+        | What::Split(_)
+        | What::Confirmed(_)
+        | What::Awaited(_)
+        | What::Ruled(_) => {}
     }
 }
 
@@ -140,6 +147,11 @@ pub(crate) fn regroup(threads: &mut Threads, number: u64, what: &What) -> Vec<u6
             let heir = follow::dissolve(threads, root, number);
             std::iter::once(number).chain(heir).collect()
         }
-        _ => Vec::new(),
+        What::Said(_)
+        | What::Revoked(_)
+        | What::Changed(_)
+        | What::Confirmed(_)
+        | What::Awaited(_)
+        | What::Ruled(_) => Vec::new(),
     }
 }

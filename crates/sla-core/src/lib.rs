@@ -15,7 +15,6 @@ mod fire;
 mod follow;
 mod metric;
 mod policy;
-pub mod quarantine;
 pub mod record;
 mod review;
 mod state;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rejoinder_model::{DAY_MS, HOUR_MS, Millis};
+use rejoinder_model::{DAY_MS, HOUR_MS, MessageKey, Millis};
 use rejoinder_wire::event::{Metric, clock_cancelled, sla_policy::Retarget};
 use serde::{Deserialize, Serialize};
 
@@ -451,19 +451,6 @@ pub struct Review {
 pub struct Request {
     /// The alarm it was about.
     pub subject: u64,
-}
-
-/// An input whose decision failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SetAside {
-    /// Whose input it was.
-    pub workspace: String,
-    /// Where it stands: index of the record, number in it.
-    pub place: (u64, u32),
-    /// Its number in its own lane.
-    pub own_seq: u64,
-    /// What failed.
-    pub reason: String,
-    /// When, by record time.
-    pub at: Millis,
+    /// What it asked for: another command under the same id is refused.
+    pub content: MessageKey,
 }

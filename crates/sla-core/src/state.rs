@@ -4,12 +4,13 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rejoinder_machine::quarantine::{Quarantine, SetsAside};
 use rejoinder_machine::{Backing, Context, DueTimer, Failure, Own, Source, State, Table, TableVisitor, Timers};
 use rejoinder_model::{AlarmId, ClockId, MessageKey, Service, ThreadId};
 use rejoinder_wire::event::Event;
 
 use crate::calendar::Calendar;
-use crate::record::{Alarm, Clock, Hours, Request, Review, SetAside, Thread, Workspace};
+use crate::record::{Alarm, Clock, Hours, Request, Review, Thread, Workspace};
 use crate::{apply, consider, fire, review};
 
 /// Which timer of a clock: it is due.
@@ -33,8 +34,8 @@ pub struct SlaTimer {
     pub reviews: Table<u64, Review>,
     /// By day and key.
     pub requests: Table<(u64, MessageKey), Request>,
-    /// Inputs that were set aside, by the own_seq of the event that says so.
-    pub quarantine: Table<u64, SetAside>,
+    /// Inputs that were set aside.
+    pub quarantine: Quarantine,
     pub(crate) timers: Timers,
     /// The first of `reviews`, once looked up.
     pub(crate) next_review: Cell<Option<Option<u64>>>,
@@ -157,5 +158,11 @@ impl State for SlaTimer {
         visitor.visit(&mut self.requests);
         visitor.visit(&mut self.quarantine);
         visitor.visit(self.timers.table());
+    }
+}
+
+impl SetsAside for SlaTimer {
+    fn quarantine(&self) -> &Quarantine {
+        &self.quarantine
     }
 }

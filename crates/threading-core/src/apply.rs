@@ -9,8 +9,8 @@ use rejoinder_wire::event::{
 };
 
 use crate::record::{
-    Conversation, Handle, Happened, Line, Member, Message, Person, PersonMerge, Place, Request, Revision, Seen,
-    SetAside, Thread, What, is_outbound,
+    Conversation, Handle, Happened, Line, Member, Message, Person, PersonMerge, Request, Revision, Seen, Thread, What,
+    is_outbound,
 };
 use crate::state::{HOLD, SILENCE, Threading};
 
@@ -52,17 +52,8 @@ pub(crate) fn apply(state: &mut Threading, own: Own, event: &Event) {
         Some(Body::OutcomeRecorded(outcome)) => record_outcome(state, own, outcome),
         Some(Body::AttributesSet(set)) => set_attributes(state, own, set),
         Some(Body::PolicyAdopted(policy)) => adopt(state, workspace, policy),
-        Some(Body::Quarantined(quarantined)) => {
-            let set_aside = SetAside {
-                workspace: workspace.to_owned(),
-                place: Place { index: quarantined.source_index, event: quarantined.source_event },
-                own_seq: quarantined.source_own_seq,
-                reason: quarantined.reason.clone(),
-                at: quarantined.at,
-            };
-            state.quarantine.put(own.own_seq, set_aside);
-        }
-        Some(Body::QuarantineReleased(released)) => state.quarantine.remove(&released.quarantined_own_seq),
+        Some(Body::Quarantined(quarantined)) => state.quarantine.set_aside(own, workspace, quarantined),
+        Some(Body::QuarantineReleased(released)) => state.quarantine.release(released),
         _ => {}
     }
 }
@@ -545,6 +536,7 @@ fn remember(state: &mut Threading, key: MessageKey, content: MessageKey, decided
             state.requests.remove(&(old, key));
         }
     }
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most events answer no request")]
     let subject = match body {
         Body::ThreadStateChanged(changed) => changed.thread,
         Body::ThreadsMerged(merged) => merged.into,

@@ -116,7 +116,15 @@ pub fn decide(
             | Command::UnmergePersons { .. }
             | Command::LinkHandle { .. }
             | Command::UnlinkHandle { .. } => Done::Person(PersonId(known.subject)),
-            _ => Done::Thread(ThreadId(known.subject)),
+            Command::Resolve { .. }
+            | Command::Hold { .. }
+            | Command::Reopen { .. }
+            | Command::MergeThreads { .. }
+            | Command::UnmergeThreads { .. }
+            | Command::SplitThread { .. }
+            | Command::AddNote { .. }
+            | Command::RecordOutcome { .. }
+            | Command::SetAttributes { .. } => Done::Thread(ThreadId(known.subject)),
         });
     }
     let judge = Judge { state, context, workspace, asked };

@@ -12,7 +12,6 @@ mod consider;
 mod life;
 mod link;
 mod place;
-pub mod quarantine;
 pub mod record;
 mod state;
 

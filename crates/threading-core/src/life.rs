@@ -46,7 +46,12 @@ impl Life {
         match self.state {
             ThreadState::AwaitingCustomer if self.silent_at == 0 => silent_at(workspace, now),
             ThreadState::AwaitingCustomer => self.silent_at,
-            _ => 0,
+            ThreadState::Unspecified
+            | ThreadState::New
+            | ThreadState::Watched
+            | ThreadState::AwaitingAgent
+            | ThreadState::OnHold
+            | ThreadState::Resolved => 0,
         }
     }
 

@@ -375,21 +375,6 @@ pub struct Request {
     pub content: MessageKey,
 }
 
-/// An input whose decision failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SetAside {
-    /// Whose input it was.
-    pub workspace: String,
-    /// Where it stands.
-    pub place: Place,
-    /// Its number in its own lane.
-    pub own_seq: u64,
-    /// What failed.
-    pub reason: String,
-    /// When, by record time.
-    pub at: Millis,
-}
-
 /// The number of a thread on the wire; 0: none.
 #[must_use]
 pub fn number(thread: Option<ThreadId>) -> u64 {

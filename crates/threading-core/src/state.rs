@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use rejoinder_machine::quarantine::{Quarantine, SetsAside};
 use rejoinder_machine::{
     Backing, Context, DueTimer, Failure, Own, Source, State, Table, TableVisitor, TimerKey, Timers, event,
 };
 use rejoinder_model::{ConversationKey, HandleKey, LineKey, MessageKey, Millis, PersonId, Service, ThreadId};
 use rejoinder_wire::event::{Event, event::Body, threads_merged::Cause};
 
-use crate::record::{Conversation, Handle, Member, Message, Person, Request, SetAside, Thread, Workspace};
+use crate::record::{Conversation, Handle, Member, Message, Person, Request, Thread, Workspace};
 use crate::{apply, consider, life};
 
 /// Which timer of a thread: silence resolves it.
@@ -36,8 +37,8 @@ pub struct Threading {
     pub threads: Table<ThreadId, Thread>,
     /// By day and key.
     pub requests: Table<(u64, MessageKey), Request>,
-    /// Inputs that were set aside, by the own_seq of the event that says so.
-    pub quarantine: Table<u64, SetAside>,
+    /// Inputs that were set aside.
+    pub quarantine: Quarantine,
     pub(crate) timers: Timers,
 }
 
@@ -250,5 +251,11 @@ impl State for Threading {
         visitor.visit(&mut self.requests);
         visitor.visit(&mut self.quarantine);
         visitor.visit(self.timers.table());
+    }
+}
+
+impl SetsAside for Threading {
+    fn quarantine(&self) -> &Quarantine {
+        &self.quarantine
     }
 }

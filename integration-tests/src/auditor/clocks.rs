@@ -84,6 +84,7 @@ impl Clocks {
     }
 
     /// What threading says, as far as replies go by it.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most events are about no reply")]
     pub(super) fn placed(&mut self, body: &Body) {
         match body {
             Body::MessagePlaced(placed) if placed.direction == Direction::Outbound as i32 => self.reply(placed),
@@ -111,6 +112,7 @@ impl Clocks {
         self.replies.entry(root).or_default().push(Reply { received, sent: placed.clock_time });
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most events are about no clock")]
     pub(super) fn event(&mut self, index: u64, considered: u64, ticks: &Ticks, workspace: &str, body: &Body) {
         use Status::{Cancelled, Met, Paused, Running};
         match body {

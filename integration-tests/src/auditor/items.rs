@@ -93,6 +93,7 @@ impl Items {
         self.findings.push(format!("routing at {index}: {what}"));
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most events are about no item and no agent")]
     pub(super) fn event(&mut self, index: u64, own_seq: u64, workspace: &str, body: &Body) {
         match body {
             Body::RoutingPolicyAdopted(adopted) => {

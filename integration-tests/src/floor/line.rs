@@ -107,6 +107,7 @@ pub enum Meaning {
 }
 
 /// What a status means.
+#[expect(clippy::wildcard_enum_match_arm, reason = "any code may come from a connection that breaks")]
 #[must_use]
 pub fn meaning(status: &Status) -> Meaning {
     let said = !refuse::reason(status).is_empty();

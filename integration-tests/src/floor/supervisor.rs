@@ -121,12 +121,10 @@ async fn ask(shared: &Shared, line: &Line, request: String, wish: Wish) -> bool 
         Ok(as_of) => {
             if let Ok(by) = as_of.parse::<Position>() {
                 // One that finds all as it should be writes nothing.
-                match wish {
-                    Wish::Presence { agent, presence } => {
-                        memory.promises.push(Promise::Present { agent, presence, by });
-                    }
-                    _ if commands => memory.promises.push(Promise::Commanded { request: request.clone(), by }),
-                    _ => {}
+                if let Wish::Presence { agent, presence } = wish {
+                    memory.promises.push(Promise::Present { agent, presence, by });
+                } else if commands {
+                    memory.promises.push(Promise::Commanded { request: request.clone(), by });
                 }
             } else {
                 memory.broken.push(format!("{request} was answered without a position"));

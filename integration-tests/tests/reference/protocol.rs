@@ -21,10 +21,8 @@ fn number(n: usize) -> i32 {
 fn field(of: &DescriptorProto, field: &FieldDescriptorProto) -> String {
     let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
     let scalar = || format!("{:?}", field.r#type()).to_lowercase();
-    let kind = match field.r#type() {
-        Type::Message | Type::Enum => last(field.type_name()),
-        _ => scalar(),
-    };
+    let is_named = matches!(field.r#type(), Type::Message | Type::Enum);
+    let kind = if is_named { last(field.type_name()) } else { scalar() };
     let map = of.nested_type.iter().find(|nested| {
         field.type_name().ends_with(&format!(".{}", nested.name()))
             && nested.options.as_ref().is_some_and(prost_types::MessageOptions::map_entry)

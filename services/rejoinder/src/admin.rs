@@ -9,11 +9,12 @@ use rejoinder_api::admin::{
     SkipQuarantinedResponse,
 };
 use rejoinder_event_log::EventLog as _;
-use rejoinder_model::{Position, Service};
+use rejoinder_machine::quarantine::SetAside;
+use rejoinder_model::{Position, Service, ThreadId};
 use rejoinder_runtime::Phase;
-use rejoinder_service_kit::{page, refuse, timestamp, workspace};
-use rejoinder_threading::Quarantine;
-use rejoinder_threading_core::record::SetAside;
+use rejoinder_service_kit::{Found, Quarantines, page, refuse, timestamp, workspace};
+use rejoinder_threading_core::Threading;
+use rejoinder_wire::event::{Event, event::Body};
 use tonic::{Request, Response, Status};
 
 use crate::inside::Inside;
@@ -21,21 +22,33 @@ use crate::inside::Inside;
 /// The service over the inside of this process.
 pub(crate) struct Administration {
     inside: Arc<Inside>,
-    quarantine: Quarantine,
+    quarantines: Quarantines,
 }
 
 impl Administration {
     pub(crate) fn new(inside: Arc<Inside>) -> Self {
-        let quarantine = Quarantine::new(inside.threading.clone());
-        Self { inside, quarantine }
+        let quarantines = inside.quarantines();
+        Self { inside, quarantines }
     }
 
-    /// The number in an id, which names the workspace's partition too.
-    fn number(&self, workspace: &str, id: &str) -> Result<u64, Status> {
-        let wrong = |what: String| refuse::invalid("ID_INVALID", "quarantine_id", what);
-        let id: Position = id.parse().map_err(wrong)?;
-        let here = self.inside.threading.partition(workspace) == id.partition;
-        if here { Ok(id.index) } else { Err(refuse::not_found("quarantine", &id.to_string())) }
+    async fn find(&self, workspace: &str, id: &str) -> Result<Found, Status> {
+        self.inside.must_exist(workspace).await?;
+        self.quarantines.find(workspace, self.inside.threading.partition(workspace), id).await
+    }
+
+    /// Routing and clocks go by the newest state of a thread that they heard of. That it was in another
+    /// one before is not let in any more: it would take the newer one back.
+    async fn must_be_news(&self, workspace: &str, input: &Event) -> Result<(), Status> {
+        let Some(Body::ThreadStateChanged(changed)) = &input.body else { return Ok(()) };
+        let (number, to) = (changed.thread, changed.to);
+        let question =
+            move |threading: &Threading| threading.find(number).is_some_and(|(_, thread)| thread.state == to);
+        let (stands, _) = self.inside.threading.ask(workspace, "", question).await?;
+        let over = || {
+            let thread = ThreadId::from_wire(number).map(|id| id.to_string()).unwrap_or_default();
+            refuse::precondition(format!("thread {thread} is not in that state any more: skip the input"))
+        };
+        if stands { Ok(()) } else { Err(over()) }
     }
 }
 
@@ -77,23 +90,21 @@ impl AdminService for Administration {
     ) -> Result<Response<ListQuarantineResponse>, Status> {
         let name = workspace(request.metadata())?;
         let request = request.into_inner();
-        let page = page(request.page_size, &request.page_token)?;
+        let size = page(request.page_size, "")?.size;
         self.inside.must_exist(&name).await?;
-        let mut listed = self.quarantine.list(&name, page.from).await?;
-        let next = listed.get(page.size).map(|(number, _)| number.to_string());
-        listed.truncate(page.size);
         let partition = self.inside.threading.partition(&name);
-        let told = |(number, set_aside): (u64, Arc<SetAside>)| Quarantined {
-            quarantine_id: format!("{partition}/{number}"),
-            service: Service::Threading.name().to_owned(),
+        let told = |(service, number, set_aside): (Service, u64, Arc<SetAside>)| Quarantined {
+            quarantine_id: format!("{}/{partition}/{number}", service.name()),
+            service: service.name().to_owned(),
             workspace: set_aside.workspace.clone(),
-            source: Position { partition, index: set_aside.place.index }.to_string(),
-            source_event: set_aside.place.event,
+            source: Position { partition, index: set_aside.index }.to_string(),
+            source_event: set_aside.event,
             reason: set_aside.reason.clone(),
             at: Some(timestamp(set_aside.at)),
         };
+        let (listed, next_page_token) = self.quarantines.page(&name, size, &request.page_token).await?;
         let quarantined = listed.into_iter().map(told).collect();
-        Ok(Response::new(ListQuarantineResponse { quarantined, next_page_token: next.unwrap_or_default() }))
+        Ok(Response::new(ListQuarantineResponse { quarantined, next_page_token }))
     }
 
     async fn retry_quarantined(
@@ -101,9 +112,9 @@ impl AdminService for Administration {
         request: Request<RetryQuarantinedRequest>,
     ) -> Result<Response<RetryQuarantinedResponse>, Status> {
         let name = workspace(request.metadata())?;
-        self.inside.must_exist(&name).await?;
-        let number = self.number(&name, &request.into_inner().quarantine_id)?;
-        let as_of = self.quarantine.retry(&name, number).await?;
+        let Found { quarantine, number, input } = self.find(&name, &request.into_inner().quarantine_id).await?;
+        self.must_be_news(&name, &input).await?;
+        let as_of = quarantine.retry(&name, number, input).await?.to_string();
         Ok(Response::new(RetryQuarantinedResponse { as_of }))
     }
 
@@ -112,9 +123,8 @@ impl AdminService for Administration {
         request: Request<SkipQuarantinedRequest>,
     ) -> Result<Response<SkipQuarantinedResponse>, Status> {
         let name = workspace(request.metadata())?;
-        self.inside.must_exist(&name).await?;
-        let number = self.number(&name, &request.into_inner().quarantine_id)?;
-        let as_of = self.quarantine.skip(&name, number).await?;
+        let Found { quarantine, number, .. } = self.find(&name, &request.into_inner().quarantine_id).await?;
+        let as_of = quarantine.skip(&name, number).await?.to_string();
         Ok(Response::new(SkipQuarantinedResponse { as_of }))
     }
 
@@ -123,3 +133,6 @@ impl AdminService for Administration {
         Ok(Response::new(AcceptClockResponse {}))
     }
 }
+
+#[cfg(test)]
+mod tests;

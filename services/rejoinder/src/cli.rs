@@ -31,17 +31,20 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Runs a server on a temporary directory under a seeded workload, and shows what becomes of it.
+    /// Shows the whole product in a minute: customers write, agents answer, clocks run, alarms ring.
     Demo {
         /// For how long, in seconds: `20s`.
         #[arg(long = "for", default_value = "60s", value_parser = seconds)]
         length: Duration,
-        /// Messages a second.
-        #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        /// Messages of customers a second, about; five times as many when a post goes viral in the middle.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         rate: u32,
-        /// The same seed gives the same messages.
+        /// The same seed gives the same messages of customers, and agents of the same character.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// An absent or empty directory for the data, which stay; otherwise they go with the demo.
+        #[arg(long)]
+        keep: Option<PathBuf>,
     },
     /// Runs all services until it is told to stop.
     Up(UpArgs),

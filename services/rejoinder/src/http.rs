@@ -1,6 +1,7 @@
 //! `/metrics`, `/healthz` and `/readyz`.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
@@ -12,6 +13,7 @@ use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::inside::Inside;
 
@@ -22,9 +24,13 @@ const VOID: &str = "rejoinder_log_void_records";
 const FREE: &str = "rejoinder_log_free_bytes";
 const JUMPED: &str = "rejoinder_clock_jumped";
 const AHEAD: &str = "rejoinder_log_ahead_seconds";
+const QUARANTINED: &str = "rejoinder_lane_quarantined_inputs";
+
+/// How long a look waits for a lane.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Metrics of the engine: names and helps, for the reference.
-pub(crate) const ALL: [(&str, &str); 7] = [
+pub(crate) const ALL: [(&str, &str); 8] = [
     (LOG_END, "Records of the event log, by partition."),
     (LAG, "Records that a service has not considered yet, by service and partition."),
     (LIVE, "1 while a service decides for a partition, by service and partition."),
@@ -32,6 +38,7 @@ pub(crate) const ALL: [(&str, &str); 7] = [
     (FREE, "Free bytes on the disk of the event log."),
     (JUMPED, "1 while the wall clock has jumped and no timer fires."),
     (AHEAD, "How far the newest record lies in the future; no timer of its partition fires from 60 s on."),
+    (QUARANTINED, "Inputs that are set aside now because deciding on them failed, by service and partition."),
 ];
 
 /// One recorder for the process, however many servers it runs.
@@ -78,6 +85,25 @@ pub(crate) async fn serve(
     axum::serve(listener, router).with_graceful_shutdown(stopped).await.context("HTTP")
 }
 
+/// A lane that does not answer in time keeps its last value.
+#[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
+async fn look_at_quarantine(inside: &Inside) {
+    use rejoinder_event_log::EventLog as _;
+    let mut asked = JoinSet::new();
+    for quarantine in inside.quarantines().each() {
+        for partition in 0..inside.log.partitions() {
+            let quarantine = quarantine.clone();
+            asked.spawn(async move {
+                let count = tokio::time::timeout(PATIENCE, quarantine.count(partition)).await;
+                count.ok().and_then(Result::ok).map(|count| (quarantine.of(), partition, count))
+            });
+        }
+    }
+    for (service, partition, count) in asked.join_all().await.into_iter().flatten() {
+        gauge!(QUARANTINED, "service" => service.name(), "partition" => partition.to_string()).set(count as f64);
+    }
+}
+
 async fn health(State(inside): State<Arc<Inside>>) -> (StatusCode, String) {
     match inside.stopped() {
         None => (StatusCode::OK, "ok\n".to_owned()),
@@ -105,6 +131,7 @@ async fn render(State(inside): State<Arc<Inside>>) -> Result<String, StatusCode>
     gauge!(AHEAD).set(newest.saturating_sub(inside.clock.wall_ms()).max(0) as f64 / 1_000.0);
     gauge!(FREE).set(inside.log.free_bytes() as f64);
     gauge!(JUMPED).set(f64::from(u8::from(!inside.clock.is_trusted())));
+    look_at_quarantine(&inside).await;
     rejoinder_threading::metric_definitions::look(&inside.threading).await;
     rejoinder_routing::metric_definitions::look(&inside.routing, inside.clock.wall_ms()).await;
     rejoinder_sla_timer::metric_definitions::look(&inside.sla).await;

@@ -11,7 +11,7 @@ use rejoinder_model::Service;
 use rejoinder_projection_store::ProjectionStore;
 use rejoinder_routing_core::Routing;
 use rejoinder_runtime::{Clock, JobQueue, Lane, Memory, Options as LaneOptions, Phase, Status as LaneStatus, Turn};
-use rejoinder_service_kit::{Lanes, LogNews, refuse};
+use rejoinder_service_kit::{Lanes, LogNews, Quarantines, refuse};
 use rejoinder_sla_core::SlaTimer;
 use rejoinder_threading_core::Threading;
 use tonic::Status;
@@ -60,6 +60,11 @@ impl Inside {
             .chain(of(Service::Routing, self.routing.statuses()))
             .chain(of(Service::SlaTimer, self.sla.statuses()))
             .collect()
+    }
+
+    /// What the services have set aside; ingest has no inputs.
+    pub(crate) fn quarantines(&self) -> Quarantines {
+        Quarantines::new(vec![self.threading.clone(), self.routing.clone(), self.sla.clone()])
     }
 
     /// # Errors

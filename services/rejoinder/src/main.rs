@@ -119,8 +119,9 @@ async fn command(cli: &Cli) -> anyhow::Result<Ended> {
         }
         Command::Doctor(at) => doctor::run(&remote(at).await?, cli.output).await,
         Command::Clock(ClockCommand::Accept(at)) => doctor::accept_clock(&remote(at).await?).await,
-        Command::Demo { length, rate, seed } => {
-            demo::run(&demo::Options { length: *length, per_second: *rate, seed: *seed }).await
+        Command::Demo { length, rate, seed, keep } => {
+            let (length, per_second, seed, keep) = (*length, *rate, *seed, keep.clone());
+            demo::run(&demo::Options { length, per_second, seed, keep }).await
         }
         Command::Replay(args) => {
             let options = replay::Options {

@@ -66,6 +66,7 @@ fn name(workspace: &str) -> anyhow::Result<AsciiMetadataValue> {
 
 /// What a server refused, in words. Where the caller is to blame the words say it all; otherwise the kind
 /// of failure matters.
+#[expect(clippy::wildcard_enum_match_arm, reason = "of all other codes the kind is told")]
 pub(crate) fn refused(status: &tonic::Status) -> anyhow::Error {
     match status.code() {
         Code::NotFound | Code::InvalidArgument | Code::FailedPrecondition | Code::Aborted => {

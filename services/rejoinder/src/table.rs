@@ -108,7 +108,7 @@ impl Rows {
 }
 
 /// What customers write must not steer somebody's terminal.
-fn harmless(field: &str) -> String {
+pub(crate) fn harmless(field: &str) -> String {
     field.replace(|c: char| c.is_control() || is_bidi(c), " ")
 }
 

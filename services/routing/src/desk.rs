@@ -105,6 +105,7 @@ impl Desk {
 
 /// The agent whom an event is told to.
 fn concerned(body: &Body) -> Option<&str> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most events concern no agent")]
     let agent = match body {
         Body::OfferMade(made) => &made.agent,
         Body::OfferAccepted(ended) => &ended.agent,

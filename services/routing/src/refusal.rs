@@ -12,6 +12,7 @@ pub(crate) fn status(refusal: &Refusal) -> Status {
         Refusal::OfferOver { .. } => refuse::over("OFFER_OVER", refusal.to_string()),
         Refusal::DeadSession { .. } => refuse::precondition_of("DEAD_SESSION", refusal.to_string()),
         Refusal::Precondition(what) => refuse::precondition(what),
+        Refusal::Invalid { field: field @ "request_id", what } => refuse::invalid("REQUEST_ID_USED", field, what),
         Refusal::Invalid { field, what } => refuse::invalid("INVALID", field, what),
     }
 }

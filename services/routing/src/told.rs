@@ -2,7 +2,9 @@
 
 use rejoinder_api::routing as api;
 use rejoinder_api::routing::work_item::Phase;
-use rejoinder_api::routing::work_response::{ItemChanged, LoadChanged, OfferEnded, PresenceChanged, Response};
+use rejoinder_api::routing::work_response::{
+    ItemChanged, ItemWoken, LoadChanged, OfferEnded, PresenceChanged, Response,
+};
 use rejoinder_model::{OfferId, ThreadId, WorkItemId};
 use rejoinder_service_kit::timestamp;
 use rejoinder_wire::event::{event::Body, offer_revoked::Reason};
@@ -29,6 +31,7 @@ pub(crate) fn revoked(reason: i32) -> &'static str {
 }
 
 /// What the agent of an event is told; `None`: nothing.
+#[expect(clippy::wildcard_enum_match_arm, reason = "most events are told to no agent")]
 pub(crate) fn response(body: &Body) -> Option<Response> {
     Some(match body {
         Body::OfferMade(made) => Response::Offer(api::Offer {
@@ -53,6 +56,10 @@ pub(crate) fn response(body: &Body) -> Option<Response> {
             after: load.after.as_ref().map(crate::view::load),
         }),
         Body::AgentPresenceChanged(presence) => Response::PresenceChanged(PresenceChanged { presence: presence.to }),
+        Body::WorkItemWoken(item) => Response::ItemWoken(ItemWoken {
+            item_id: WorkItemId(item.item).to_string(),
+            thread_id: ThreadId(item.thread).to_string(),
+        }),
         Body::WorkItemAssigned(item) => changed(item.item, item.thread, Phase::Assigned),
         Body::WorkItemParked(item) => changed(item.item, item.thread, Phase::Parked),
         Body::WorkItemWrapping(item) => changed(item.item, item.thread, Phase::Wrapping),

@@ -189,10 +189,7 @@ impl Desktop<'_> {
             return Ok(());
         }
         let Some(response) = told::response(body) else { return Ok(()) };
-        let offer = match &response {
-            Response::Offer(offer) => Some(offer.clone()),
-            _ => None,
-        };
+        let offer = if let Response::Offer(offer) = &response { Some(offer.clone()) } else { None };
         self.say(position.to_string(), response).await?;
         if let Some(offer) = offer {
             self.explain(offer, position.to_string());

@@ -157,19 +157,29 @@ impl House {
 
     /// A customer's direct message; answers with where it stands.
     async fn message(&self, id: &str, from: &str) -> Position {
+        self.said(id, from, InteractionReceived { direction: Direction::Inbound as i32, ..Default::default() }).await
+    }
+
+    /// Our answer to a customer.
+    async fn reply(&self, id: &str, to: &str) -> Position {
+        let recipients = vec![to.to_owned()];
+        let direction = Direction::Outbound as i32;
+        self.said(id, "acme", InteractionReceived { direction, recipients, ..Default::default() }).await
+    }
+
+    async fn said(&self, id: &str, by: &str, said: InteractionReceived) -> Position {
         let message =
             MessageRef { channel: "x".into(), account: "acme".into(), external_id: id.into(), global_ids: false };
         let now = SystemClock::new().wall_ms();
         let received = InteractionReceived {
             message: Some(message),
-            direction: Direction::Inbound as i32,
             visibility: Visibility::Private as i32,
             structure: Structure::Direct as i32,
-            author_id: Some(from.to_owned()),
+            author_id: Some(by.to_owned()),
             event_time: now,
             received_at: now,
             clock_time: now,
-            ..InteractionReceived::default()
+            ..said
         };
         let arrival = Arrival { received, revision: None };
         let decision = move |state: &Ingest, context: &_, out: &mut Vec<_>| {
@@ -236,9 +246,9 @@ impl Desktop {
     }
 
     async fn answer(&mut self, to: &str) -> Answer {
-        let answer = |down| match down {
-            Down::Answer(answer) if answer.request_id == to => Some(answer),
-            _ => None,
+        let answer = |down| {
+            let Down::Answer(answer) = down else { return None };
+            (answer.request_id == to).then_some(answer)
         };
         self.until(answer).await
     }
@@ -298,9 +308,9 @@ async fn an_offer_reaches_two_desktops_and_one_accept_wins() {
     assert_eq!(explained.decisions[0].chosen_agent_ids.len(), 2);
     assert_eq!(explained.decisions[0].best.len(), 2);
     ann.say("finish", Up::Finish(FinishItem { item_id: item_id.clone() })).await;
-    let done = |down| match down {
-        Down::ItemChanged(changed) if changed.phase == Phase::Done as i32 => Some(changed.item_id),
-        _ => None,
+    let done = |down| {
+        let Down::ItemChanged(changed) = down else { return None };
+        (changed.phase == Phase::Done as i32).then_some(changed.item_id)
     };
     assert_eq!(ann.until(done).await, item_id);
     house.workers.stop();
@@ -371,6 +381,21 @@ async fn a_dropped_stream_leaves_its_offers_to_others_and_a_restart_ends_session
     assert!(!bob.connected, "his stream was another process's");
     let mut ann = Desktop::open(&house, "ann", false).await.unwrap();
     assert_eq!(ann.offer().await.item_id, offer.item_id);
+    house.workers.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_winds_up_is_told_that_the_customer_wrote_again() {
+    let kinds = "[[kind]]\nname = \"direct_message\"\nwrap_up = \"1h\"\n";
+    let house = House::new(&[files()[0], files()[1], ("routing.toml", kinds)]).await;
+    let mut ann = Desktop::open(&house, "ann", false).await.unwrap();
+    house.message("m1", "customer").await;
+    let offer = ann.offer().await;
+    assert_eq!(ann.accept(&offer).await.code, 0);
+    house.reply("r1", "customer").await;
+    house.message("m2", "customer").await;
+    let woken = ann.until(|down| if let Down::ItemWoken(woken) = down { Some(woken) } else { None }).await;
+    assert_eq!((woken.item_id, woken.thread_id), (offer.item_id, offer.thread_id));
     house.workers.stop();
 }
 

@@ -14,6 +14,7 @@ pub(crate) fn status(refusal: &Refusal) -> Status {
     match refusal {
         Refusal::NotFound(alarm) => refuse::not_found("alarm", &alarm.to_string()),
         Refusal::Stale { .. } => refuse::aborted(refusal.to_string()),
+        Refusal::RequestUsed => refuse::invalid("REQUEST_ID_USED", "request_id", refusal.to_string()),
         Refusal::Acknowledged { .. } => refuse::precondition(refusal.to_string()),
     }
 }

@@ -40,6 +40,7 @@ fn raised(raised: &AlarmRaised, own_seq: u64) -> Alarm {
 
 fn change(workspace: &str, event: &TailEvent) -> Option<WatchAlarmsResponse> {
     let decoded = Event::decode(event.bytes.clone()).ok().filter(|event| event.workspace == workspace)?;
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most events are about no alarm")]
     let (alarm, change) = match decoded.body? {
         Body::AlarmRaised(alarm) => (alarm.alarm, Change::Raised(raised(&alarm, event.own_seq))),
         Body::AlarmAcknowledged(seen) => (seen.alarm, Change::Acknowledged(Acknowledged { by: seen.actor })),

@@ -4,12 +4,10 @@ mod acceptance;
 mod content;
 pub mod metric_definitions;
 mod person_service;
-mod quarantine;
 mod refusal;
 mod thread_service;
 mod view;
 mod watch;
 
 pub use person_service::Persons;
-pub use quarantine::Quarantine;
 pub use thread_service::Threads;

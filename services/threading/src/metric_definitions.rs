@@ -11,7 +11,6 @@ use tokio::task::JoinSet;
 
 const THREADS: &str = "rejoinder_threading_threads";
 const PLACED: &str = "rejoinder_threading_messages_placed_total";
-const QUARANTINED: &str = "rejoinder_threading_quarantined_inputs";
 
 /// The states of threads, by their numbers.
 const STATES: [(usize, &str); 6] =
@@ -25,7 +24,6 @@ const PAGE: usize = 1_000;
 pub fn describe() {
     describe_gauge!(THREADS, "Threads, by state and partition.");
     describe_counter!(PLACED, "Messages that found their place, by partition.");
-    describe_gauge!(QUARANTINED, "Inputs that are set aside now because deciding on them failed, by partition.");
 }
 
 /// What a lane's state says.
@@ -33,7 +31,6 @@ pub fn describe() {
 struct Counts {
     threads: [u64; 7],
     placed: u64,
-    quarantined: u64,
 }
 
 fn count(state: &Threading) -> Counts {
@@ -47,19 +44,9 @@ fn count(state: &Threading) -> Counts {
         }
         match page.last() {
             Some((last, _)) if page.len() == PAGE => from = format!("{last}\0"),
-            _ => break,
+            _ => return counts,
         }
     }
-    let mut from = 0;
-    loop {
-        let page = state.quarantine.page(&from, PAGE);
-        counts.quarantined += page.len() as u64;
-        match page.last() {
-            Some((last, _)) if page.len() == PAGE => from = last + 1,
-            _ => break,
-        }
-    }
-    counts
 }
 
 /// Brings the metrics up to date.
@@ -83,6 +70,5 @@ fn set(partition: u16, counts: &Counts) {
     for (number, state) in STATES {
         gauge!(THREADS, "state" => state, "partition" => of.clone()).set(counts.threads[number] as f64);
     }
-    counter!(PLACED, "partition" => of.clone()).absolute(counts.placed);
-    gauge!(QUARANTINED, "partition" => of).set(counts.quarantined as f64);
+    counter!(PLACED, "partition" => of).absolute(counts.placed);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rejoinder_api::threading::person_service_server::PersonService;
 use rejoinder_api::threading::{self as api, PersonResponse, timeline_entry};
 use rejoinder_model::{PersonId, ThreadId};
-use rejoinder_service_kit::{Lanes, fitting, page, refuse, timestamp, workspace};
+use rejoinder_service_kit::{Lanes, events_at, fitting, page, refuse, timestamp, workspace};
 use rejoinder_threading_core::record::{Person, Place, Thread, What};
 use rejoinder_threading_core::{Command, Done, Threading};
 use tonic::{Request, Response, Status};
@@ -86,9 +86,8 @@ impl Persons {
         let (found, as_of) = self.lanes.ask(workspace, wait_for, question).await?;
         let known = found.ok_or_else(|| refuse::not_found("person", &id.to_string()))?;
         let partition = self.lanes.partition(workspace);
-        let places = known.places.clone();
-        let events =
-            tokio::task::block_in_place(|| content::events(&**self.lanes.log(), partition, places.into_iter()))?;
+        let places = known.places.iter().map(|place| (place.index, place.event));
+        let events = tokio::task::block_in_place(|| events_at(&**self.lanes.log(), partition, places))?;
         let handle = |place: &Place| content::handle(events.get(&(place.index, place.event)));
         let person = api::Person {
             person_id: known.id.to_string(),

@@ -43,6 +43,7 @@ fn person(number: u64) -> String {
 fn change(workspace: &str, event: &TailEvent) -> Option<(u64, Change)> {
     let event = Event::decode(event.bytes.clone()).ok().filter(|event| event.workspace == workspace)?;
     let other = |thread: u64, name: &str| (thread, Change::Other(name.to_owned()));
+    #[expect(clippy::wildcard_enum_match_arm, reason = "most events change no thread")]
     let (thread, change) = match event.body? {
         Body::ThreadOpened(opened) => {
             (opened.thread, Change::Opened(Opened { person_id: person(opened.person), channel: opened.channel }))

@@ -173,7 +173,12 @@ impl Desk {
                     self.write(log, Fact::Cancelled, facts);
                 }
             }
-            _ => {}
+            Fact::Asked { .. }
+            | Fact::Answered
+            | Fact::Tick
+            | Fact::Armed { .. }
+            | Fact::Fired { .. }
+            | Fact::Cancelled => {}
         }
     }
 

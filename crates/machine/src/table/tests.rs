@@ -7,11 +7,12 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// A store in memory, for tests.
 #[derive(Default)]
-struct Store(Mutex<BTreeMap<Vec<u8>, Vec<u8>>>);
+pub(crate) struct Store(Mutex<BTreeMap<Vec<u8>, Vec<u8>>>);
 
 impl Store {
-    fn write(&self, changes: Vec<Change>) {
+    pub(crate) fn write(&self, changes: Vec<Change>) {
         let mut entries = self.0.lock().unwrap();
         for Change { key, value } in changes {
             match value {

@@ -1,5 +1,6 @@
 //! The rules of the domain pages, one by one, with their vectors.
 
+use rejoinder_machine::quarantine;
 use rejoinder_model::{DAY_MS, HOUR_MS, MINUTE_MS};
 use rejoinder_wire::event::decision_explained::Reason;
 use rejoinder_wire::event::event::Body;
@@ -11,8 +12,8 @@ use rejoinder_wire::event::{
 use super::world::{START, World, agent, with_agents};
 use crate::command::{Asked, Command, Done, Refusal, Session};
 use crate::explain::why_not;
+use crate::policy;
 use crate::record::{OfferState, Phase};
-use crate::{policy, quarantine};
 
 /// A policy whose kinds cost so much, with so many at most.
 fn kinds(table: &[(&str, u32, u32)], agents: Vec<wire::Agent>) -> RoutingPolicy {

@@ -163,7 +163,11 @@ impl World {
         let cause = match to {
             ThreadState::AwaitingAgent => Cause::CustomerMessage,
             ThreadState::AwaitingCustomer => Cause::Reply,
-            _ => Cause::Command,
+            ThreadState::Unspecified
+            | ThreadState::New
+            | ThreadState::Watched
+            | ThreadState::OnHold
+            | ThreadState::Resolved => Cause::Command,
         };
         self.feed(Body::ThreadStateChanged(ThreadStateChanged {
             thread: id,
@@ -441,6 +445,7 @@ fn digest(state: &mut Routing) -> u128 {
     digest.0
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "most events are about no item")]
 fn item_of(event: &Event) -> Option<u64> {
     match event.body.as_ref()? {
         Body::WorkItemQueued(queued) => Some(queued.item),

@@ -24,6 +24,7 @@ struct Step {
     band: i32,
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "most events begin and end no wait")]
 fn wait(body: &Body) -> Option<Step> {
     use Metric::{OfferAccept, QueueWait};
     use Phase::{Begun, Fulfilled, Over, Unspecified};

@@ -1,10 +1,10 @@
 //! The rules of section 4 that concern more than one metric.
 
+use rejoinder_machine::quarantine;
 use rejoinder_model::MINUTE_MS;
 use rejoinder_wire::event::{Event, Metric, SlaPolicy, clock_retargeted::Cause, event::Body, sla_policy};
 
 use super::world::{WORKSPACE, World, policy, story, target};
-use crate::quarantine;
 
 const FIRST: Metric = Metric::FirstResponse;
 const NEXT: Metric = Metric::NextResponse;
@@ -260,7 +260,7 @@ fn an_input_that_was_set_aside_is_let_in_or_given_up() {
     world.commit(aside());
     let number = set_aside(&world).unwrap();
     let mut out = Vec::new();
-    quarantine::retry(&world.state, &world.context(), number, &input, &mut out);
+    quarantine::retry(&world.state, &world.context(), number, &input, &mut out).unwrap();
     world.commit(out);
     assert_eq!(world.clocks(1, FIRST), ["met from 0, at 20 after 20"]);
     assert_eq!(set_aside(&world), None);

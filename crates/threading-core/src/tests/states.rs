@@ -131,7 +131,7 @@ proptest! {
             let step = match step {
                 Step::Customer(_) => { world.say(&post(&format!("m{n}"), "a", now - late, &["q"])); Step::Customer(late) }
                 Step::Reply(_) => { world.say(&post(&format!("m{n}"), "us", now - late, &["q"])); Step::Reply(late) }
-                other => other,
+                other @ (Step::Hold(_) | Step::Resolve(_) | Step::Reopen | Step::Outcome(_) | Step::Wait(_)) => other,
             };
             let fits = model.step(world.now, step);
             if let Some(answer) = refused {

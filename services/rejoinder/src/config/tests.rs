@@ -72,7 +72,10 @@ fn the_reference_page_lists_every_option_with_its_default() {
             serde_json::Value::Null => "none".to_owned(),
             serde_json::Value::Object(fields) if fields.is_empty() => "none".to_owned(),
             serde_json::Value::String(text) => format!("`{text}`"),
-            other => format!("`{other}`"),
+            other @ (serde_json::Value::Bool(_)
+            | serde_json::Value::Number(_)
+            | serde_json::Value::Array(_)
+            | serde_json::Value::Object(_)) => format!("`{other}`"),
         };
         rows.push(format!("| `{name}` | `{PREFIX}{}` | {default} | {meaning} |", name.to_uppercase()));
     }

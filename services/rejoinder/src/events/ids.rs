@@ -28,13 +28,11 @@ fn thread(id: u64) -> String {
 }
 
 /// Shows the ids in a message's JSON.
+#[expect(clippy::wildcard_enum_match_arm, reason = "ids are 64-bit numbers, whatever other kinds there are")]
 pub(super) fn show(kind: &MessageDescriptor, body: &mut Json) {
     for field in kind.fields() {
         let Some(value) = body.get_mut(field.json_name()).filter(|_| !field.is_map()) else { continue };
-        let each: &mut [Json] = match value {
-            Json::Array(all) => all,
-            one => std::slice::from_mut(one),
-        };
+        let each = if let Json::Array(all) = value { &mut all[..] } else { std::slice::from_mut(value) };
         match field.kind() {
             Kind::Message(inner) => each.iter_mut().for_each(|inside| show(&inner, inside)),
             Kind::Uint64 => {

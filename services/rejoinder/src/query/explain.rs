@@ -28,9 +28,7 @@ pub(crate) async fn command(args: &ExplainArgs, cli: &Cli) -> anyhow::Result<End
 
 /// Why an item is where it is.
 pub(crate) async fn item(remote: &Remote, item_id: String, output: Output) -> anyhow::Result<Ended> {
-    let request = ExplainRequest { item_id, wait_for: String::new() };
-    let answer = RoutingServiceClient::new(remote.channel.clone()).explain(remote.request(request)).await;
-    let explained = answer.map_err(|status| refused(&status))?.into_inner();
+    let explained = ask(remote, item_id).await?;
     let mut rows = Rows::new(output, &COLUMNS, &[])?;
     match output {
         Output::Table => rows.prose(&prose::explained(&explained))?,
@@ -39,6 +37,17 @@ pub(crate) async fn item(remote: &Remote, item_id: String, output: Output) -> an
     }
     rows.end()?;
     Ok(Ended::Well)
+}
+
+/// The same as a text for people.
+pub(crate) async fn in_words(remote: &Remote, item_id: String) -> anyhow::Result<String> {
+    Ok(prose::explained(&ask(remote, item_id).await?))
+}
+
+async fn ask(remote: &Remote, item_id: String) -> anyhow::Result<ExplainResponse> {
+    let request = ExplainRequest { item_id, wait_for: String::new() };
+    let answer = RoutingServiceClient::new(remote.channel.clone()).explain(remote.request(request)).await;
+    Ok(answer.map_err(|status| refused(&status))?.into_inner())
 }
 
 /// Why an agent has not got it.

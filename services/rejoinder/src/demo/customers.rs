@@ -1,35 +1,37 @@
-//! The load: a connector that publishes at a rate, and notes how long each batch took to be durable.
+//! The customers' connector: publishes at a rate, and notes how long each batch took to be durable.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use hdrhistogram::Histogram;
 use rejoinder_api::ingest::ingest_service_client::IngestServiceClient;
 use rejoinder_api::ingest::publish_result::Outcome;
-use rejoinder_api::ingest::{PublishRequest, PublishResponse};
+use rejoinder_api::ingest::{PublishRequest, PublishResponse, PublishResult};
+use rejoinder_model::Position;
 use rejoinder_runtime::Clock;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
-use tonic::transport::Channel;
 
 use super::world::World;
+use crate::remote::Remote;
 
 /// The workload comes in slices of this length.
 const SLICE: Duration = Duration::from_millis(10);
 /// Slices that may wait for their answers.
 const MAX_WAITING: usize = 1_000;
 
-/// What the answers brought so far.
+/// What the answers of ingest brought so far.
 pub(super) struct Answered {
     latency_us: Histogram<u64>,
     new: u64,
     pub(super) accepted: u64,
+    pub(super) refused: u64,
     pub(super) shed: u64,
-    /// The log's position of the newest batch.
-    pub(super) as_of: String,
+    newest: Option<Position>,
 }
 
 /// What the answers since the last look brought.
@@ -40,19 +42,24 @@ pub(super) struct Figures {
     pub(super) p99_ms: f64,
 }
 
-/// Figures shared between the load and the view.
+/// Figures shared between all who publish and the view.
 #[derive(Clone)]
 pub(super) struct Answers(Arc<Mutex<Answered>>);
 
 impl Answers {
     pub(super) fn new() -> anyhow::Result<Self> {
         let latency_us = Histogram::new_with_max(60_000_000, 3)?;
-        let answered = Answered { latency_us, new: 0, accepted: 0, shed: 0, as_of: String::new() };
+        let answered = Answered { latency_us, new: 0, accepted: 0, refused: 0, shed: 0, newest: None };
         Ok(Self(Arc::new(Mutex::new(answered))))
     }
 
     pub(super) fn look<R>(&self, look: impl FnOnce(&mut Answered) -> R) -> R {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The position of the newest batch that was acknowledged.
+    pub(super) fn as_of(&self) -> String {
+        self.look(|answered| answered.newest.map(|newest| newest.to_string()).unwrap_or_default())
     }
 
     /// The figures since the last call.
@@ -67,48 +74,42 @@ impl Answers {
         })
     }
 
-    fn note(&self, due: Instant, answer: PublishResponse) {
+    /// An answer to what was due at a time.
+    pub(super) fn note(&self, due: Instant, results: &[PublishResult], as_of: &str) {
+        let accepted = results.iter().filter(|result| result.outcome() == Outcome::Accepted).count() as u64;
+        let waited = u64::try_from(due.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let position: Option<Position> = as_of.parse().ok();
         self.look(|answered| {
-            if answer.shed.is_some() {
-                answered.shed += 1;
-                return;
-            }
-            let accepted = answer.results.iter().filter(|result| result.outcome() == Outcome::Accepted).count() as u64;
-            let waited = u64::try_from((now() - due).as_micros()).unwrap_or(u64::MAX);
             answered.latency_us.saturating_record_n(waited, accepted);
             answered.new += accepted;
             answered.accepted += accepted;
-            answered.as_of = answer.as_of;
+            answered.refused += results.len() as u64 - accepted;
+            // One workspace lies in one partition: positions go by their index.
+            answered.newest = answered.newest.max(position);
         });
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a client measures how long it waits")]
-pub(super) fn now() -> Instant {
-    Instant::now()
-}
-
-/// Publishes for some time and returns the number of customers, once all is answered.
+/// Publishes all that the world writes, and returns the number of customers once all is answered.
 pub(super) async fn run(
-    channel: Channel,
+    remote: Arc<Remote>,
     clock: Arc<dyn Clock>,
-    (length, per_second, seed): (Duration, u32, u64),
+    mut world: World,
+    length: Duration,
     answers: Answers,
 ) -> anyhow::Result<u64> {
-    let mut world = World::new(seed);
     let (out, requests) = mpsc::channel(MAX_WAITING);
-    let call = IngestServiceClient::new(channel).publish(ReceiverStream::new(requests)).await;
+    let call =
+        IngestServiceClient::new(remote.channel.clone()).publish(remote.request(ReceiverStream::new(requests))).await;
     let (due_to, due) = mpsc::unbounded_channel();
     let reading = tokio::spawn(read(call?.into_inner(), due, answers));
-    let start = now();
-    let mut sent = 0_u64;
+    let start = Instant::now();
     let mut next = start;
     while next - start < length {
         next += SLICE;
-        tokio::time::sleep_until(next.into()).await;
-        let due = (next - start).as_millis() as u64 * u64::from(per_second) / 1_000;
-        let interactions: Vec<_> = (sent..due).map(|_| world.next(clock.wall_ms())).collect();
-        sent = due;
+        tokio::time::sleep_until(next).await;
+        let elapsed = u64::try_from((next - start).as_millis()).unwrap_or(u64::MAX);
+        let interactions = world.until(elapsed, clock.wall_ms());
         if interactions.is_empty() {
             continue;
         }
@@ -118,7 +119,7 @@ pub(super) async fn run(
     }
     drop((out, due_to));
     reading.await??;
-    Ok(world.customers)
+    Ok(world.customers())
 }
 
 async fn read(
@@ -132,7 +133,11 @@ async fn read(
             waiting.push_back(next);
         }
         let slice = waiting.pop_front().context("an answer that nothing asked for")?;
-        answers.note(slice, answer);
+        if answer.shed.is_some() {
+            answers.look(|answered| answered.shed += 1);
+        } else {
+            answers.note(slice, &answer.results, &answer.as_of);
+        }
     }
     Ok(())
 }
