@@ -23,6 +23,7 @@ mod alarms;
 mod breaches;
 mod capacity;
 mod clocks;
+mod hours;
 mod kept;
 mod offers;
 mod owners;

@@ -104,19 +104,18 @@ fn agent(random: &mut Random, id: String) -> Agent {
     }
 }
 
-/// Business hours in Berlin, where the clock changes at night from Saturday to Sunday.
-fn calendar(name: &str, hours: &[(u32, u32)]) -> Calendar {
+/// Business hours in Berlin, where the clock changes at night from Saturday to Sunday: minutes of each day.
+pub(super) const HOURS: [(&str, &[(u32, u32)]); 3] =
+    [("night", &[(150, 240)]), ("all-night", &[(0, 1_440)]), ("shifts", &[(480, 720), (810, 1_080)])];
+
+fn calendar((name, hours): (&str, &[(u32, u32)])) -> Calendar {
     let of_day = |weekday: u32| hours.iter().map(move |(from, to)| Period { weekday, from: *from, to: *to });
     let week = (0..7).flat_map(of_day).collect();
     Calendar { name: name.into(), time_zone: "Europe/Berlin".into(), week, holidays: Vec::new() }
 }
 
 fn sla(random: &mut Random) -> SlaPolicy {
-    let calendars = vec![
-        calendar("night", &[(150, 240)]),
-        calendar("all-night", &[(0, 1_440)]),
-        calendar("shifts", &[(480, 720), (810, 1_080)]),
-    ];
+    let calendars = HOURS.into_iter().map(calendar).collect();
     let rule = |random: &mut Random, name: &str| Rule {
         name: name.into(),
         retarget: draw(random, &[Retarget::Keep, Retarget::ShortenOnly, Retarget::Restart]) as i32,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use prost::Message as _;
 use rejoinder_event_log::{EventLog, MemoryLog, RecordView};
 use rejoinder_machine::Context;
-use rejoinder_machine::quarantine::{self, SetsAside};
+use rejoinder_machine::quarantine::{SetsAside, retry};
 use rejoinder_runtime::Decide;
 use rejoinder_wire::event::Event;
 
@@ -33,21 +33,22 @@ impl World {
         Ok(())
     }
 
-    fn retry_at<S: SetsAside + Faulty>(
-        &mut self,
-        at: usize,
-        seat: fn(&Desk) -> &Seat<Planted<S>>,
-    ) -> Result<(), Wrong> {
+    fn retry_at<S>(&mut self, at: usize, seat: fn(&Desk) -> &Seat<Planted<S>>) -> Result<(), Wrong>
+    where
+        S: Faulty + SetsAside,
+    {
         let partition = u16::try_from(at).unwrap_or_default();
-        let first = |world: &Self| seat(&world.counters[at].desk).lane.state().quarantine().page(&0, 1).pop();
-        while let Some((number, aside)) = first(self) {
+        let first = |world: &Self| {
+            let state = seat(&world.counters[at].desk).lane.state();
+            state.quarantine().page(&0, 1).pop().map(|(number, aside)| (number, (aside.index, aside.event)))
+        };
+        while let Some((number, place)) = first(self) {
             let log: Arc<MemoryLog> = self.log.clone();
-            let retry = move |state: &Planted<S>, context: &Context, out: &mut Vec<Event>| {
-                let input = input(&log, partition, (aside.index, aside.event));
-                // One that fails again stays, which is looked for below. The core itself: it is healthy again.
-                let _ = quarantine::retry(&**state, context, number, &input, out);
+            let decision = move |state: &Planted<S>, context: &Context, out: &mut Vec<Event>| {
+                // By the core itself: the poison has lost its strength. What fails again stays.
+                let _ = retry::<S>(state, context, number, &input(&log, partition, place), out);
             };
-            seat(&self.counters[at].desk).push(Decide::new(String::new(), retry, |_| {}));
+            seat(&self.counters[at].desk).push(Decide::new(String::new(), decision, |_| {}));
             self.settle()?;
             if first(self).is_some_and(|(next, _)| next == number) {
                 return Err(format!("what {} set aside fails again", S::SERVICE.name()));
