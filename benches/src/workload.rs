@@ -353,7 +353,8 @@ impl Desk {
     fn go_on(&mut self, id: u64) {
         let Some(issue) = self.issues.get_mut(&id) else { return };
         // Who has answered all for now is through with the work item.
-        if issue.answered && issue.acknowledged
+        if issue.answered
+            && issue.acknowledged
             && let Some(by) = issue.by.take()
         {
             self.wishes.push(Wish::Finish(by));
