@@ -107,8 +107,7 @@ impl Tail {
             let moved = moved.notified();
             let before = self.fold.next_index;
             let left = self.log.end(self.partition).saturating_sub(before);
-            let events =
-                if left <= IN_MEMORY { self.read()? } else { tokio::task::block_in_place(|| self.read())? };
+            let events = if left <= IN_MEMORY { self.read()? } else { tokio::task::block_in_place(|| self.read())? };
             if !events.is_empty() {
                 return Ok(Some(events));
             }

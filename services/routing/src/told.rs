@@ -2,7 +2,9 @@
 
 use rejoinder_api::routing as api;
 use rejoinder_api::routing::work_item::Phase;
-use rejoinder_api::routing::work_response::{ItemAnswered, ItemChanged, LoadChanged, OfferEnded, PresenceChanged, Response};
+use rejoinder_api::routing::work_response::{
+    ItemAnswered, ItemChanged, LoadChanged, OfferEnded, PresenceChanged, Response,
+};
 use rejoinder_model::{OfferId, ThreadId, WorkItemId};
 use rejoinder_service_kit::timestamp;
 use rejoinder_wire::event::{event::Body, offer_revoked::Reason};
