@@ -210,7 +210,7 @@ impl Load {
         for _ in 0..CONNECTIONS.min(workspaces.len()) {
             channels.push(server.channel().await?);
         }
-        let at_once = AT_ONCE / workspaces.len();
+        let at_once = if kind == Kind::OneCustomer { 40 } else { AT_ONCE / workspaces.len() };
         let desk = |(name, seed): (&String, u64)| Floor::new(Desk::new(name.clone(), kind, at_once, seed));
         let floors: Vec<Arc<Floor>> = workspaces.iter().zip(1..).map(desk).collect();
         if let Some(staff) = staff {

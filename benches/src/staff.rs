@@ -164,19 +164,20 @@ pub(crate) async fn take_seats(server: &Server, floors: &[Arc<Floor>], staff: St
         let workspace = floor.look(|desk| desk.workspace.clone());
         follow(floor.clone(), next()?, &workspace).await?;
         resolve(floor, next()?, &workspace);
-        let seats: Vec<Channel> = (0..staff.agents).map(|_| next()).collect::<anyhow::Result<_>>()?;
-        let floor = floor.clone();
-        sitting.push(tokio::spawn(async move {
-            let mut agents = Vec::new();
-            for (number, channel) in seats.into_iter().enumerate() {
-                agents.push(sit(floor.clone(), channel, &workspace, number, staff.with_context).await?);
-            }
-            let _ = floor.agents.set(agents);
-            anyhow::Ok(())
-        }));
+        let mut of_floor = Vec::new();
+        for number in 0..staff.agents {
+            let (floor, channel, workspace) = (floor.clone(), next()?, workspace.clone());
+            of_floor
+                .push(tokio::spawn(async move { sit(floor, channel, &workspace, number, staff.with_context).await }));
+        }
+        sitting.push((floor, of_floor));
     }
-    for floor in sitting {
-        floor.await??;
+    for (floor, of_floor) in sitting {
+        let mut agents = Vec::new();
+        for agent in of_floor {
+            agents.push(agent.await??);
+        }
+        let _ = floor.agents.set(agents);
     }
     Ok(())
 }

@@ -44,7 +44,7 @@ pub(crate) enum Kind {
     Answered,
     /// Questions that nobody answers, all of them written at this time.
     Asked { at_ms: i64 },
-    /// One customer, again and again.
+    /// One customer with one public issue after the other.
     OneCustomer,
 }
 
@@ -211,7 +211,7 @@ impl Desk {
             customer,
             script,
             said: 0,
-            direct: customer.is_multiple_of(2) || self.kind == Kind::OneCustomer,
+            direct: customer.is_multiple_of(2),
             last: 0,
             thread: String::new(),
             by: None,

@@ -27,6 +27,9 @@ const AGENTS: u64 = 16;
 /// So long an agent works on an item.
 const WORK: Duration = Duration::from_millis(50);
 
+/// Offers that each agent waits for at least.
+const LEAST: u64 = 10;
+
 /// A workspace with a long queue.
 pub(crate) struct FullHouse {
     channel: Channel,
@@ -80,7 +83,7 @@ async fn agent(channel: Channel, number: u64, length: Duration) -> anyhow::Resul
     let request = of(WORKSPACE, UnboundedReceiverStream::new(requests))?;
     let mut told = AgentServiceClient::new(channel).work(request).await?.into_inner();
     let (mut latencies, start, mut freed) = (Latencies::default(), clock::now(), None);
-    while start.elapsed() < length {
+    while start.elapsed() < length || latencies.count() < LEAST {
         match told.message().await?.context("the stream ended")?.response {
             Some(Response::Offer(offer)) => {
                 if let Some(freed) = freed.take() {

@@ -21,7 +21,7 @@ use crate::strategy::{self, Contender};
 /// Eligible agents among whom a strategy chooses; more are not looked at.
 const CONTENDERS: usize = 1_024;
 /// The list of a queue's agents goes by idle time: the longest idle are the first.
-const CONTENDERS_BY_IDLE_TIME: usize = 32;
+const CONTENDERS_BY_IDLE_TIME: usize = 16;
 /// Candidates that an explanation names.
 const TOLD: usize = 10;
 

@@ -16,6 +16,7 @@ use rejoinder_runtime::Decide;
 use rejoinder_service_kit::{field, refuse};
 use rejoinder_wire::event::event::Body;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
@@ -164,7 +165,11 @@ impl Desktop<'_> {
 
     async fn say(&self, position: String, response: Response) -> Result<(), Status> {
         let response = WorkResponse { position, response: Some(response) };
-        match tokio::time::timeout(PATIENCE, self.down.send(Ok(response))).await {
+        let response = match self.down.try_send(Ok(response)) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Full(response) | TrySendError::Closed(response)) => response,
+        };
+        match tokio::time::timeout(PATIENCE, self.down.send(response)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Status::cancelled("the desktop is gone")),
             Err(_) => Err(refuse::exhausted("the desktop does not take what it is told", 1_000)),

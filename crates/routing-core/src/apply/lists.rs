@@ -138,7 +138,7 @@ pub(super) fn change_agent(state: &mut Routing, own: Own, workspace: &str, id: &
         state.agent_numbers.put(number, key);
         state.agents.put(key, Agent { number, ..Agent::unseen(workspace, id) });
     }
-    let Some(before) = state.agents.get(&key) else { return };
+    let Some(before) = state.agents.get(&key).map(|agent| Before::of(&agent)) else { return };
     state.agents.update(&key, |agent| {
         change(agent);
         agent.version = own.own_seq;
@@ -156,18 +156,49 @@ pub(super) fn change_agent(state: &mut Routing, own: Own, workspace: &str, id: &
             state.timers.arm(timer(before.number, to, kind), own.own_seq);
         }
     }
+    let gained = before.gained(&after);
     let staffed = staffed(state, &after);
-    if staffed != before.staffed {
-        restaff(state, &before, &staffed);
-        state.agents.update(&key, |agent| agent.staffed.clone_from(&staffed));
+    let is_full = staffed.iter().all(|entry| entry.full);
+    if staffed != after.staffed {
+        restaff(state, &after, &staffed);
+        // Whoever holds the agent when it changes makes it be copied.
+        drop(after);
+        state.agents.update(&key, |agent| agent.staffed = staffed);
     }
-    let gained = (after.is_available() && !before.is_available())
-        || capacity::used(&after) < capacity::used(&before)
-        || capacity::active(&after).count() < capacity::active(&before).count();
-    if staffed.iter().all(|entry| entry.full) {
+    if is_full {
         state.todo.remove(&TodoKey { work: Work::Agent, about: key.0 });
     } else if gained {
         find_items(state, workspace, id);
+    }
+}
+
+/// What is asked about an agent as it was before a change.
+struct Before {
+    number: u64,
+    live_give_back_at: Millis,
+    give_back_at: Millis,
+    available: bool,
+    used: u32,
+    active: usize,
+}
+
+impl Before {
+    fn of(agent: &Agent) -> Self {
+        Self {
+            number: agent.number,
+            live_give_back_at: agent.live_give_back_at,
+            give_back_at: agent.give_back_at,
+            available: agent.is_available(),
+            used: capacity::used(agent),
+            active: capacity::active(agent).count(),
+        }
+    }
+
+    /// Has the agent room that it had not?
+    fn gained(&self, after: &Agent) -> bool {
+        (after.is_available() && !self.available)
+            || capacity::used(after) < self.used
+            || capacity::active(after).count() < self.active
     }
 }
 
@@ -190,6 +221,7 @@ fn staffed(state: &Routing, agent: &Agent) -> Vec<StaffEntry> {
     rule.memberships.iter().map(entry).collect()
 }
 
+/// Lists an agent anew that is listed as it was before.
 fn restaff(state: &mut Routing, agent: &Agent, staffed: &[StaffEntry]) {
     let key = agent_key(&agent.workspace, &agent.id);
     for entry in &agent.staffed {

@@ -922,7 +922,7 @@ fn the_longest_idle_of_many_is_found_without_a_look_at_all() {
     world.asks(1);
     assert_eq!(world.with(1), ["agent99"], "she came first");
     let decision = world.state.decisions(world.item_of(1).0).pop().unwrap();
-    assert_eq!((decision.eligible, decision.not_looked_at), (32, 68));
+    assert_eq!((decision.eligible, decision.not_looked_at), (16, 84));
     let best: Vec<&str> = decision.best.iter().map(|candidate| candidate.agent.as_str()).collect();
     assert_eq!(best[..3], ["agent99", "agent98", "agent97"]);
 }

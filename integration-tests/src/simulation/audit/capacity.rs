@@ -1,7 +1,6 @@
 //! Capacity: nobody holds more than the policy in force says, except by an Overcommitted event.
 //!
 //! Costs are those of the published policy, not those that events tell.
-#![expect(clippy::wildcard_enum_match_arm, reason = "a rule looks at few events")]
 
 use std::collections::{BTreeMap, BTreeSet};
 

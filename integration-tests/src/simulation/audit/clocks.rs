@@ -1,6 +1,5 @@
 //! What sla-timer did: each clock lives its life in the order of the rules, fires when it is due and
 //! all that could have ended it is considered, and ends in one way.
-#![expect(clippy::wildcard_enum_match_arm, reason = "a rule looks at few events")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,5 +1,4 @@
 //! What clients were told stands in the log, and stays true.
-#![expect(clippy::wildcard_enum_match_arm, reason = "of the promises only views are compared here")]
 
 use rejoinder_model::InteractionId;
 

@@ -1,5 +1,4 @@
 //! Items: each lives its life in the order of the rules, has one owner at most, and is its thread's only one.
-#![expect(clippy::wildcard_enum_match_arm, reason = "a rule looks at few events")]
 
 use std::collections::{BTreeMap, BTreeSet};
 

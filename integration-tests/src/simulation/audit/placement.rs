@@ -1,5 +1,4 @@
 //! What threading made of the messages: each has its place once, and timers fire when they may.
-#![expect(clippy::wildcard_enum_match_arm, reason = "two causes are timers")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

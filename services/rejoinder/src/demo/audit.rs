@@ -80,7 +80,6 @@ impl Audit {
     /// An event of routing's.
     #[expect(clippy::wildcard_enum_match_arm, reason = "most events are about nothing that is checked here")]
     pub(super) fn event(&mut self, body: &Body) {
-        #[expect(clippy::wildcard_enum_match_arm, reason = "other events are nothing that must not be")]
         match body {
             Body::OfferMade(made) => {
                 if !self.pending.insert(made.offer) || self.ended.contains(&made.offer) {

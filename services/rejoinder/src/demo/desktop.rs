@@ -170,7 +170,6 @@ impl<'a> Desktop<'a> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "any other refusal ends the demo")]
     fn answered(&mut self, answer: &Answer) -> anyhow::Result<()> {
         let offer = self.asked.remove(&answer.request_id).flatten();
-        #[expect(clippy::wildcard_enum_match_arm, reason = "whatever else a desktop is answered is wrong")]
         match Code::from(answer.code) {
             Code::Ok => self.pen.tally.look().accepted.extend(offer),
             // Somebody or something else was first.

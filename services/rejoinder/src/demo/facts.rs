@@ -128,7 +128,6 @@ impl Facts {
     #[expect(clippy::wildcard_enum_match_arm, reason = "most events are about nothing that is shown")]
     pub(super) fn event(&mut self, body: &Body) {
         self.audit.event(body);
-        #[expect(clippy::wildcard_enum_match_arm, reason = "the summary counts some events")]
         match body {
             Body::OfferMade(made) => self.made(made),
             Body::OfferAccepted(over) => {
