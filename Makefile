@@ -18,10 +18,10 @@ endif
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo bench test lint golden soak clean
+.PHONY: help setup build demo bench test kafka kafka-stop lint golden soak clean
 
 help: ## shows this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 setup: ## installs what a bare Debian or Ubuntu lacks
 	@scripts/setup.sh
@@ -38,7 +38,13 @@ bench: setup ## measures beside the machine's limits: make bench ARGS="--quick"
 
 test: setup ## runs all tests
 	cargo build --workspace --all-targets
-	cargo test --workspace
+	scripts/kafka.sh with cargo test --workspace
+
+kafka: ## starts an Apache Kafka broker for development, and says where it listens
+	@scripts/kafka.sh start
+
+kafka-stop: ## stops it, and forgets its data
+	@scripts/kafka.sh stop
 
 lint: setup ## checks formatting and lints
 	cargo fmt --all --check

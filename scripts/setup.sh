@@ -22,6 +22,9 @@ need() {
 if command -v dpkg-query >/dev/null; then
     need build-essential "compiles RocksDB and zstd"
     need libclang-dev "reads RocksDB's headers"
+    need libssl-dev "lets librdkafka speak TLS"
+    need pkg-config "finds it"
+    need zlib1g-dev "compresses what goes to Kafka"
     need ccache "keeps compiled C++ between checkouts"
 fi
 if [ "${#missing[@]}" -gt 0 ]; then

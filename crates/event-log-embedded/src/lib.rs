@@ -10,7 +10,6 @@ mod appender;
 mod error;
 mod high_water;
 mod log;
-mod ring;
 mod store;
 
 pub use error::OpenError;

@@ -6,18 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use rejoinder_event_log::record::MAX_FRAME_BYTES;
-use rejoinder_event_log::{AppendError, EventLog, LogId, ReadError, RecordView, StoredRecord, Watcher};
+use rejoinder_event_log::{
+    AppendError, EventLog, LogId, MAX_RECORD_BYTES, ReadError, RecordView, Ring, StoredRecord, Watcher,
+};
 use rocksdb::{DB, Direction, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
 
 use crate::appender::{self, Queue};
 use crate::error::OpenError;
 use crate::high_water::{self, HighWater};
-use crate::ring::Ring;
 use crate::store::{self, Meta};
-
-/// More than any frame with its header.
-const MAX_RECORD_BYTES: usize = MAX_FRAME_BYTES + 4096;
 
 /// When a record counts as durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

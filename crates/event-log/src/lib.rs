@@ -8,9 +8,11 @@ pub mod fold;
 mod log;
 mod memory;
 pub mod record;
+mod ring;
 pub mod settled;
 
 pub use fold::{Lane, PartitionFold, Verdict};
 pub use log::{AppendError, EventLog, LogId, ReadError, StoredRecord, Watcher};
 pub use memory::MemoryLog;
-pub use record::{Damage, FrameBuilder, MAX_FRAME_BYTES, RecordView};
+pub use record::{Damage, FrameBuilder, MAX_FRAME_BYTES, MAX_RECORD_BYTES, RecordView};
+pub use ring::Ring;

@@ -6,10 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use crate::log::{AppendError, EventLog, LogId, ReadError, StoredRecord, Watcher};
-use crate::record::MAX_FRAME_BYTES;
+use crate::record::MAX_RECORD_BYTES;
 
 /// More than any frame with its header.
-const MAX_RECORD_BYTES: usize = MAX_FRAME_BYTES + 4096;
 
 #[derive(Default)]
 struct Partition {

@@ -9,6 +9,8 @@ use rejoinder_wire::log::{Claim, Header};
 
 /// The most bytes that the events of one frame may have.
 pub const MAX_FRAME_BYTES: usize = 512 * 1024;
+/// More than any frame with its header: what a backend must take.
+pub const MAX_RECORD_BYTES: usize = MAX_FRAME_BYTES + 4096;
 /// The version of the record format.
 pub const FORMAT: u32 = 1;
 

@@ -2,27 +2,32 @@
 
 use std::collections::VecDeque;
 
+use crate::log::StoredRecord;
 use bytes::Bytes;
-use rejoinder_event_log::StoredRecord;
 
-#[derive(Default)]
-pub(crate) struct Ring {
+/// The newest records of one partition.
+#[derive(Debug, Default)]
+pub struct Ring {
     records: VecDeque<Bytes>,
     first: u64,
     bytes: usize,
 }
 
 impl Ring {
-    pub(crate) fn starting_at(first: u64) -> Self {
+    /// An empty one whose first record will have this index.
+    #[must_use]
+    pub fn starting_at(first: u64) -> Self {
         Self { first, ..Self::default() }
     }
 
     /// The index after the last durable record.
-    pub(crate) fn end(&self) -> u64 {
+    #[must_use]
+    pub fn end(&self) -> u64 {
         self.first + self.records.len() as u64
     }
 
-    pub(crate) fn push(&mut self, record: Bytes, limit: usize) {
+    /// Takes the next record, and lets the oldest go beyond `limit` bytes.
+    pub fn push(&mut self, record: Bytes, limit: usize) {
         self.bytes += record.len();
         self.records.push_back(record);
         while self.bytes > limit && self.records.len() > 1 {
@@ -34,7 +39,8 @@ impl Ring {
     }
 
     /// Records from `from` on, or `None` when it no longer has them.
-    pub(crate) fn read(&self, from: u64, max_bytes: usize) -> Option<Vec<StoredRecord>> {
+    #[must_use]
+    pub fn read(&self, from: u64, max_bytes: usize) -> Option<Vec<StoredRecord>> {
         if from >= self.end() {
             return Some(Vec::new());
         }

@@ -1,0 +1,16 @@
+//! The event log on Apache Kafka: one topic, a record for each frame, read at the high watermark.
+//!
+//! A Kafka partition that was never compacted and never saw a transaction has an offset for each record,
+//! dense from 0: the offset is the index. One idempotent producer a process writes with `acks=all`, and
+//! never gives a record up: whether a record counts is decided by who reads it, so that one which lands
+//! late or twice does no harm. What is durable is what consumers are shown.
+
+mod catch_up;
+mod error;
+mod follower;
+mod log;
+mod topic;
+mod writer;
+
+pub use error::OpenError;
+pub use log::{KafkaLog, Options};

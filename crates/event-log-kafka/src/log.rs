@@ -1,0 +1,261 @@
+//! Opening, appending, reading.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::{Message as _, Offset, TopicPartitionList};
+use rejoinder_event_log::{AppendError, EventLog, LogId, MAX_RECORD_BYTES, ReadError, Ring, StoredRecord, Watcher};
+
+use crate::catch_up::CatchUp;
+use crate::error::OpenError;
+use crate::follower;
+use crate::topic::{self, PATIENCE};
+use crate::writer::Writer;
+
+/// How long a log that is closed waits for what it took.
+const LAST_WRITES: Duration = Duration::from_secs(10);
+
+/// How a log is opened.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Host and port of some brokers, with commas between them.
+    pub brokers: String,
+    /// The topic of the log; `TOPIC.meta` beside it holds the log's id.
+    pub topic: String,
+    /// Number of partitions of a new log; an existing one must have it.
+    pub partitions: u16,
+    /// Copies of each partition. One copy is for development: a broker keeps what it took in the page
+    /// cache, not on the disk, and a power cut takes it.
+    pub replication: i32,
+    /// Bytes that may wait to become durable.
+    pub queue_bytes: usize,
+    /// Bytes of the newest records kept in memory, for each partition.
+    pub ring_bytes: usize,
+    /// More properties of librdkafka: security.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl Options {
+    /// A log of a topic at some brokers, three copies of it.
+    #[must_use]
+    pub fn new(brokers: &str, topic: &str) -> Self {
+        Self {
+            brokers: brokers.to_owned(),
+            topic: topic.to_owned(),
+            partitions: 16,
+            replication: 3,
+            queue_bytes: 64 << 20,
+            ring_bytes: 4 << 20,
+            properties: BTreeMap::new(),
+        }
+    }
+
+    /// Copies that must have a record before it is acknowledged.
+    pub(crate) fn min_insync(&self) -> i32 {
+        (self.replication - 1).max(1)
+    }
+
+    pub(crate) fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers).set("client.id", "rejoinder");
+        for (name, value) in &self.properties {
+            config.set(name, value);
+        }
+        config
+    }
+
+    /// Reads at the high watermark; small queues, so that an old reader takes little memory and wakes
+    /// at once.
+    pub(crate) fn consumer(&self) -> ClientConfig {
+        let mut config = self.client();
+        config
+            .set("group.id", format!("{}-readers", self.topic))
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("isolation.level", "read_uncommitted")
+            .set("check.crcs", "true")
+            .set("fetch.queue.backoff.ms", "10")
+            .set("fetch.message.max.bytes", "4000000")
+            .set("queued.max.messages.kbytes", "16384");
+        config
+    }
+}
+
+pub(crate) struct Shared {
+    id: LogId,
+    options: Options,
+    rings: Vec<Mutex<Ring>>,
+    watchers: RwLock<Vec<Watcher>>,
+    stopped: Arc<OnceLock<String>>,
+    closed: AtomicBool,
+}
+
+/// The event log in a topic.
+pub struct KafkaLog {
+    shared: Arc<Shared>,
+    writer: Writer,
+    catch_up: CatchUp,
+    follower: Mutex<Option<JoinHandle<()>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn stop(&self, what: String) {
+        tracing::error!(what, "the event log stops");
+        // The first cause stays.
+        let _ = self.stopped.set(what);
+    }
+
+    /// The next record of a partition.
+    pub(crate) fn take(&self, partition: u16, index: i64, record: Bytes) -> Result<(), String> {
+        let Some(ring) = self.rings.get(usize::from(partition)) else {
+            return Err(format!("the topic has got a partition {partition}"));
+        };
+        let mut ring = lock(ring);
+        if u64::try_from(index) != Ok(ring.end()) {
+            return Err(format!("after {partition}/{} comes {index}: the topic was changed by others", ring.end()));
+        }
+        ring.push(record, self.options.ring_bytes);
+        drop(ring);
+        let watchers = self.watchers.read().unwrap_or_else(PoisonError::into_inner);
+        watchers.iter().for_each(|watcher| watcher(partition));
+        Ok(())
+    }
+}
+
+impl KafkaLog {
+    /// Opens the log of a topic, or creates it.
+    ///
+    /// # Errors
+    /// When no broker answers, or the topic is not one that keeps everything.
+    pub fn open(options: Options) -> Result<Arc<Self>, OpenError> {
+        topic::create(&options, &options.topic, options.partitions)?;
+        topic::check(&options, &options.topic, options.partitions)?;
+        let failed = |source: KafkaError| OpenError::Kafka { brokers: options.brokers.clone(), source };
+        let id = log_id(&options)?;
+        let consumer: BaseConsumer = options.consumer().create().map_err(failed)?;
+        let mut rings = Vec::new();
+        let mut from_end = TopicPartitionList::new();
+        for partition in 0..options.partitions {
+            let of = i32::from(partition);
+            let watermarks = || consumer.fetch_watermarks(&options.topic, of, PATIENCE);
+            let (first, end) = topic::once_known(watermarks, topic::is_new).map_err(failed)?;
+            if first != 0 {
+                return Err(OpenError::Cut { topic: options.topic, partition, first });
+            }
+            from_end.add_partition_offset(&options.topic, of, Offset::Offset(end)).map_err(failed)?;
+            rings.push(Mutex::new(Ring::starting_at(u64::try_from(end).unwrap_or_default())));
+        }
+        consumer.assign(&from_end).map_err(failed)?;
+        let stopped = Arc::new(OnceLock::new());
+        let writer = Writer::start(&options, stopped.clone()).map_err(failed)?;
+        let (watchers, closed) = (RwLock::default(), AtomicBool::new(false));
+        let shared = Arc::new(Shared { id, options, rings, watchers, stopped, closed });
+        let follower = follower::start(&shared, consumer).map_err(OpenError::Thread)?;
+        Ok(Arc::new(Self { shared, writer, catch_up: CatchUp::default(), follower: Mutex::new(Some(follower)) }))
+    }
+
+    /// Why the log takes nothing any more, if so.
+    pub fn stopped(&self) -> Option<&str> {
+        self.shared.stopped.get().map(String::as_str)
+    }
+
+    /// Writes what was taken, and ends.
+    pub fn close(&self) {
+        self.writer.flush(LAST_WRITES);
+        self.shared.closed.store(true, Ordering::Release);
+        if let Some(follower) = lock(&self.follower).take()
+            && follower.join().is_err()
+        {
+            tracing::error!("the follower of the event log panicked");
+        }
+    }
+}
+
+impl Drop for KafkaLog {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// The id of the log: the first record of the topic beside it, written by whoever came first.
+fn log_id(options: &Options) -> Result<LogId, OpenError> {
+    let name = format!("{}.meta", options.topic);
+    topic::create(options, &name, 1)?;
+    topic::check(options, &name, 1)?;
+    let of_meta = Options { topic: name.clone(), ..options.clone() };
+    let failed = |source: KafkaError| OpenError::Kafka { brokers: options.brokers.clone(), source };
+    let consumer: BaseConsumer = of_meta.consumer().create().map_err(failed)?;
+    let watermarks = || consumer.fetch_watermarks(&name, 0, PATIENCE);
+    let (_, end) = topic::once_known(watermarks, topic::is_new).map_err(failed)?;
+    if end == 0 {
+        let mine = uuid::Uuid::new_v4().as_u128().to_be_bytes();
+        let writer = Writer::start(&of_meta, Arc::default()).map_err(failed)?;
+        // Another may be faster: the first one counts.
+        let refused = |error: AppendError| OpenError::Id { topic: name.clone(), what: error.to_string() };
+        writer.send(0, &Bytes::copy_from_slice(&mine)).map_err(refused)?;
+        writer.flush(LAST_WRITES);
+    }
+    let mut first = TopicPartitionList::new();
+    first.add_partition_offset(&name, 0, Offset::Offset(0)).map_err(failed)?;
+    consumer.assign(&first).map_err(failed)?;
+    let nothing = || OpenError::Id { topic: name.clone(), what: "it is empty".to_owned() };
+    let message = consumer.poll(PATIENCE).ok_or_else(nothing)?.map_err(failed)?;
+    let bytes = message.payload().unwrap_or_default();
+    let id: [u8; 16] = bytes.try_into().map_err(|_| OpenError::Id {
+        topic: name.clone(),
+        what: format!("its first record has {} bytes", bytes.len()),
+    })?;
+    Ok(u128::from_be_bytes(id))
+}
+
+impl EventLog for KafkaLog {
+    fn id(&self) -> LogId {
+        self.shared.id
+    }
+
+    fn partitions(&self) -> u16 {
+        self.shared.options.partitions
+    }
+
+    fn append(&self, partition: u16, record: Bytes) -> Result<(), AppendError> {
+        if record.len() > MAX_RECORD_BYTES {
+            return Err(AppendError::TooLarge { size: record.len(), limit: MAX_RECORD_BYTES });
+        }
+        if let Some(what) = self.stopped() {
+            return Err(AppendError::Stopped(what.to_owned()));
+        }
+        self.writer.send(partition, &record)
+    }
+
+    fn read(&self, partition: u16, from: u64, max_bytes: usize) -> Result<Vec<StoredRecord>, ReadError> {
+        let Some(ring) = self.shared.rings.get(usize::from(partition)) else { return Ok(Vec::new()) };
+        if let Some(records) = lock(ring).read(from, max_bytes) {
+            return Ok(records);
+        }
+        self.catch_up.read(&self.shared.options, partition, from, max_bytes)
+    }
+
+    fn end(&self, partition: u16) -> u64 {
+        self.shared.rings.get(usize::from(partition)).map_or(0, |ring| lock(ring).end())
+    }
+
+    fn watch(&self, watcher: Watcher) {
+        self.shared.watchers.write().unwrap_or_else(PoisonError::into_inner).push(watcher);
+    }
+}

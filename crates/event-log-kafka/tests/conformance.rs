@@ -1,0 +1,107 @@
+//! The backend does what every backend does, on a real broker: `make kafka` starts one.
+#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
+
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rejoinder_event_log::{EventLog, conformance};
+use rejoinder_event_log_kafka::{KafkaLog, OpenError, Options};
+
+/// The broker of development; it is started if nobody has.
+fn broker() -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/kafka.sh");
+    let started = Command::new(script).arg("start").output().unwrap();
+    assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
+    String::from_utf8(started.stdout).unwrap().trim().to_owned()
+}
+
+/// A log of its own.
+fn fresh() -> Options {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let topic = format!("events-{}-{number}", std::process::id());
+    Options { partitions: 4, replication: 1, ..Options::new(&broker(), &topic) }
+}
+
+#[test]
+fn it_is_a_log_like_the_others() {
+    conformance::suite(&|| KafkaLog::open(fresh()).unwrap());
+}
+
+fn read_from(log: &KafkaLog, from: u64, count: usize) -> Vec<Bytes> {
+    let mut records = Vec::new();
+    while records.len() < count {
+        let more = log.read(0, from + records.len() as u64, 2_000).unwrap();
+        records.extend(more.into_iter().map(|record| record.bytes));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    records
+}
+
+#[test]
+fn what_is_older_than_memory_is_read_from_the_broker() {
+    let options = Options { ring_bytes: 1_000, ..fresh() };
+    let log = KafkaLog::open(options.clone()).unwrap();
+    let record = |n: u32| Bytes::from(n.to_be_bytes().repeat(25));
+    (0..500).for_each(|n| log.append(0, record(n)).unwrap());
+    let all: Vec<Bytes> = (0..500).map(record).collect();
+    assert_eq!(read_from(&log, 0, 500), all);
+    // Two readers at once, in turns, and one that begins in the middle.
+    assert_eq!(read_from(&log, 250, 250), all[250..]);
+    for n in (0..400).step_by(40) {
+        assert_eq!(log.read(0, n, 100).unwrap()[0].bytes, all[usize::try_from(n).unwrap()]);
+    }
+    let id = log.id();
+    drop(log);
+    let again = KafkaLog::open(options).unwrap();
+    assert_eq!((again.id(), again.end(0)), (id, 500));
+    assert_eq!(read_from(&again, 0, 500), all);
+}
+
+#[test]
+fn two_processes_see_one_log() {
+    let options = fresh();
+    let one = KafkaLog::open(options.clone()).unwrap();
+    let two = KafkaLog::open(options).unwrap();
+    assert_eq!(one.id(), two.id());
+    let logs: [Arc<KafkaLog>; 2] = [one, two];
+    for n in 0..100_u8 {
+        logs[usize::from(n % 2)].append(0, Bytes::from(vec![n])).unwrap();
+    }
+    let seen = logs.each_ref().map(|log| read_from(log, 0, 100));
+    assert_eq!(seen[0], seen[1]);
+}
+
+#[test]
+fn a_topic_that_would_forget_is_refused_with_the_remedy() {
+    let options = fresh();
+    drop(KafkaLog::open(options.clone()).unwrap());
+    let other = KafkaLog::open(Options { partitions: 8, ..options.clone() });
+    assert!(matches!(other, Err(OpenError::Partitions { found: 4, wanted: 8, .. })));
+    let copies = KafkaLog::open(Options { replication: 3, ..options.clone() });
+    assert!(matches!(copies, Err(OpenError::Copies { found: 1, wanted: 3, .. })));
+    let cp = format!(
+        "{}/rejoinder/kafka/lib/*",
+        std::env::var("XDG_CACHE_HOME").unwrap_or_else(|_| { format!("{}/.cache", std::env::var("HOME").unwrap()) })
+    );
+    let retention =
+        ["--alter", "--entity-type", "topics", "--entity-name", &options.topic, "--add-config", "retention.ms=1000"];
+    let altered = Command::new("java")
+        .args(["-cp", &cp, "kafka.admin.ConfigCommand", "--bootstrap-server", &options.brokers])
+        .args(retention)
+        .output()
+        .unwrap();
+    assert!(altered.status.success(), "{}", String::from_utf8_lossy(&altered.stderr));
+    let Err(error @ OpenError::Setting { .. }) = KafkaLog::open(options) else { panic!("it was opened") };
+    assert!(error.to_string().contains("--add-config retention.ms=-1"), "{error}");
+}
+
+#[test]
+fn nobody_there_is_said() {
+    let nobody = Options { replication: 1, ..Options::new("127.0.0.1:1", "events") };
+    let Err(error) = KafkaLog::open(nobody) else { panic!("it was opened") };
+    assert!(error.to_string().contains("127.0.0.1:1"), "{error}");
+}
