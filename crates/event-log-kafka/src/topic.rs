@@ -78,10 +78,8 @@ pub(crate) fn is_new(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{
         LeaderNotAvailable, NotLeaderForPartition, UnknownPartition, UnknownTopic, UnknownTopicOrPartition,
     };
-    let code = match error {
-        KafkaError::AdminOp(code) => Some(*code),
-        other => other.rdkafka_error_code(),
-    };
+    let of_admin = if let KafkaError::AdminOp(code) = error { Some(*code) } else { None };
+    let code = of_admin.or_else(|| error.rdkafka_error_code());
     let news = [LeaderNotAvailable, NotLeaderForPartition, UnknownPartition, UnknownTopic, UnknownTopicOrPartition];
     code.is_some_and(|code| news.contains(&code))
 }
