@@ -233,12 +233,13 @@ impl Clocks {
         let status = clock.status;
         clock.status = to.unwrap_or(status);
         (clock.thread, clock.opened_at) = (figures.thread, figures.opened_at);
-        clock.due = figures.due_at;
-        clock.rearmed = index;
-        // A warning and the breach may fall due by one tick.
-        if what != "warned" {
+        // A timer whose time stays is armed by the event that set it: a warning and the breach may fall due
+        // by one tick.
+        if clock.due != figures.due_at {
             clock.armed = index;
         }
+        clock.due = figures.due_at;
+        clock.rearmed = index;
         clock.story.push((index, what, figures.due_at));
         if !from.contains(&status) {
             let story = format!("metric {}, {:?}", clock.metric, clock.story);
