@@ -1,7 +1,7 @@
 //! A server with many open threads, each with an armed timer: its memory, its timers, how soon it
 //! writes again after a kill, how fast its state is folded from nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use rejoinder_api::sla::watch_alarms_response::Change as AlarmChange;
 use rejoinder_api::threading::thread_service_client::ThreadServiceClient;
 use rejoinder_api::threading::watch_threads_response::Change;
 use rejoinder_api::threading::{HoldThreadRequest, ListThreadsRequest, WatchThreadsRequest, thread::State};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 
@@ -186,6 +187,7 @@ async fn timers(channel: &Channel, names: &[String], sizes: &Sizes, armed: u64) 
     hold(channel, &held).await?;
     ensure!(clock::wall_ms() < first, "holding the threads took too long for a figure");
     let lag = lags(&held, &all_over(over).await?)?;
+    say(&format!("{ONE_BY_ONE} holds ended one after the other: {}", lag.p50_p99()));
 
     let due = clock::wall_ms() + 2 * late + 2_000;
     let held: Vec<_> = at_once.iter().map(|(name, id)| (name.clone(), id.clone(), due)).collect();
@@ -193,6 +195,7 @@ async fn timers(channel: &Channel, names: &[String], sizes: &Sizes, armed: u64) 
     hold(channel, &held).await?;
     ensure!(clock::wall_ms() < due, "holding the threads took too long for a figure");
     let burst = lags(&held, &all_over(over).await?)?;
+    say(&format!("{} holds ended at once, in {:.2} s", held.len(), burst.ms(1.0) / 1_000.0));
     Ok(vec![
         Row::new(
             format!("{:.2} M timers armed: due → fired, durable, seen by a subscriber", millions(armed)),
@@ -211,39 +214,36 @@ async fn timers(channel: &Channel, names: &[String], sizes: &Sizes, armed: u64) 
 async fn breaches(server: &Server, channel: &Channel, names: &[String], sizes: &Sizes) -> anyhow::Result<Row> {
     // The built-in target. The questions are as old as makes it due soon after they are all there.
     const FIRST_RESPONSE_MS: i64 = 3_600_000;
-    let share = sizes.due_at_once.div_ceil(names.len());
     let names_of_breached: Vec<String> = names.iter().map(|name| format!("{name}-unanswered")).collect();
     create(server, &names_of_breached, 0).await?;
-    let mut alarms = Vec::new();
+    let (to, mut raised) = mpsc::unbounded_channel();
     for name in &names_of_breached {
-        let mut client = AlarmServiceClient::new(channel.clone());
+        let (mut client, to) = (AlarmServiceClient::new(channel.clone()), to.clone());
         let mut told = client.watch_alarms(of(name, WatchAlarmsRequest::default())?).await?.into_inner();
-        alarms.push(tokio::spawn(async move {
-            let mut raised = HashMap::new();
-            while raised.len() < share {
-                let told = told.message().await?.context("the stream ended")?;
+        tokio::spawn(async move {
+            // Ends with the server.
+            while let Ok(Some(told)) = told.message().await {
                 if let Some(AlarmChange::Raised(alarm)) = told.change {
-                    let again = raised.insert(alarm.clock_id, clock::wall_ms());
-                    ensure!(again.is_none(), "a breach was told twice");
+                    let _ = to.send((alarm.clock_id, clock::wall_ms()));
                 }
             }
-            anyhow::Ok(raised)
-        }));
+        });
     }
     let due = clock::wall_ms() + i64::try_from(5_000 + sizes.due_at_once / 5)?;
     let kind = Kind::Asked { at_ms: due - FIRST_RESPONSE_MS };
     let mut load = Load::new(server, &names_of_breached, kind, None).await?;
-    let messages = (share * names.len()) as u64;
+    let messages = sizes.due_at_once as u64;
     load.run(server, Pace { batch: 100, rate: None, messages }).await?;
     ensure!(clock::wall_ms() < due, "the questions took too long for a figure");
-    let mut burst = Latencies::default();
-    for alarms in alarms {
-        for at in alarms.await??.into_values() {
-            ensure!(at >= due, "a clock was breached {} ms too soon", due - at);
-            burst.add(Duration::from_millis(u64::try_from(at - due)?));
-        }
+    say(&format!("{messages} first responses are due in {} ms", due - clock::wall_ms()));
+    let (mut burst, mut clocks) = (Latencies::default(), HashSet::new());
+    while burst.count() < load.accepted() {
+        let (clock, at) = raised.recv().await.context("the streams ended")?;
+        ensure!(at >= due, "a clock was breached {} ms too soon", due - at);
+        ensure!(clocks.insert(clock), "a breach was told twice");
+        burst.add(Duration::from_millis(u64::try_from(at - due)?));
     }
-    ensure!(burst.count() == load.accepted(), "a clock was breached that nobody asked for");
+    let messages = load.accepted();
     Ok(Row::new(
         format!("{messages} clocks due at once: all breached, once each, alarms seen"),
         format!("in {:.2} s", burst.ms(1.0) / 1_000.0),

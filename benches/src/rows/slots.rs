@@ -85,6 +85,12 @@ async fn agent(channel: Channel, number: u64, length: Duration) -> anyhow::Resul
     let (mut latencies, start, mut freed) = (Latencies::default(), clock::now(), None);
     while start.elapsed() < length || latencies.count() < LEAST {
         match told.message().await?.context("the stream ended")?.response {
+            Some(Response::Welcome(welcome)) => {
+                // What was offered before the welcome is told with it, and only there.
+                for offer in welcome.offers {
+                    ask(Request::Accept(AcceptOffer { offer_id: offer.offer_id }))?;
+                }
+            }
             Some(Response::Offer(offer)) => {
                 if let Some(freed) = freed.take() {
                     latencies.add(clock::now().saturating_duration_since(freed));
