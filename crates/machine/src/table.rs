@@ -4,7 +4,7 @@
 //! collected once for each flush, in its stored form; at the same time the table's part of the
 //! digest follows. Entries that are clean and were not used lately can be let go.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -191,6 +191,9 @@ enum Phase {
     Flushing,
 }
 
+/// Entries in memory.
+type Slots<K, V> = HashMap<K, Slot<V>, BuildHasherDefault<KeyHasher>>;
+
 struct Slot<V> {
     value: Option<Arc<V>>,
     /// What the entry adds to the digest in its last collected form; 0 for an absent one.
@@ -221,10 +224,11 @@ pub trait TableOps {
 /// A table from `K` to `V`.
 pub struct Table<K, V> {
     id: u8,
-    slots: RefCell<HashMap<K, Slot<V>, BuildHasherDefault<KeyHasher>>>,
+    slots: RefCell<Slots<K, V>>,
     unstored: Unstored<K>,
     digest: u128,
-    bytes: usize,
+    /// Stored size of what is in memory.
+    bytes: Cell<usize>,
     /// Keys that may be stored and are not in memory: who asks for a new key must not ask the disk.
     stored: Filter,
     /// Stored keys from here on are not in the filter yet; `None`: all are.
@@ -242,7 +246,7 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
             slots: RefCell::default(),
             unstored: Unstored::default(),
             digest: 0,
-            bytes: 0,
+            bytes: Cell::new(0),
             stored: Filter::default(),
             unscanned: (!empty).then(Vec::new),
             backing,
@@ -258,7 +262,7 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
         }
         let slot = self.load(key)?;
         let value = slot.value.clone();
-        self.slots.borrow_mut().insert(key.clone(), slot);
+        self.keep(&mut self.slots.borrow_mut(), key, slot);
         value
     }
 
@@ -278,7 +282,7 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
     pub fn update(&mut self, key: &K, change: impl FnOnce(&mut V)) -> bool {
         if !self.slots.get_mut().contains_key(key) {
             let Some(slot) = self.load(key) else { return false };
-            self.slots.get_mut().insert(key.clone(), slot);
+            self.keep(&mut self.slots.borrow_mut(), key, slot);
         }
         let slot = self.slots.get_mut().get_mut(key);
         let Some(Slot { value: Some(value), phase, used, .. }) = slot else { return false };
@@ -400,8 +404,14 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> Table<K, V> {
         }
         let slot = self.slot_of(bytes, stored)?;
         let value = slot.value.clone();
-        slots.insert(key.clone(), slot);
+        self.keep(&mut slots, key, slot);
         value
+    }
+
+    /// Takes an entry that was stored into memory.
+    fn keep(&self, slots: &mut Slots<K, V>, key: &K, slot: Slot<V>) {
+        self.bytes.set(self.bytes.get() + slot.bytes as usize);
+        slots.insert(key.clone(), slot);
     }
 
     fn slot_of(&self, bytes: &[u8], stored: &[u8]) -> Option<Slot<V>> {
@@ -470,7 +480,7 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> TableOps for Table<K,
             *total = total.wrapping_sub(slot.digest).wrapping_add(digest);
             slot.digest = digest;
             let size = value.as_ref().map_or(0, |value| u32::try_from(value.len()).unwrap_or(u32::MAX));
-            *held = *held + size as usize - (slot.bytes as usize).min(*held + size as usize);
+            held.set((held.get() + size as usize).saturating_sub(slot.bytes as usize));
             slot.bytes = size;
             slot.phase = Phase::Flushing;
             if is_stored {
@@ -507,11 +517,11 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> TableOps for Table<K,
     fn memory(&self) -> usize {
         // A value in memory takes about three times its stored form.
         let slots = self.slots.borrow();
-        slots.len() * (ENTRY_OVERHEAD + size_of::<K>() + size_of::<V>()) + 2 * self.bytes + self.stored.bytes()
+        slots.len() * (ENTRY_OVERHEAD + size_of::<K>() + size_of::<V>()) + 2 * self.bytes.get() + self.stored.bytes()
     }
 
     fn evict(&mut self) {
-        let mut bytes = self.bytes;
+        let mut bytes = self.bytes.get();
         let (stored, mut encoded) = (&mut self.stored, Vec::with_capacity(24));
         self.slots.get_mut().retain(|key, slot| {
             let keep = slot.phase != Phase::Clean || std::mem::take(&mut slot.used);
@@ -527,7 +537,7 @@ impl<K: TableKey, V: Clone + Serialize + DeserializeOwned> TableOps for Table<K,
         if slots.len() < slots.capacity() / 4 {
             slots.shrink_to(slots.len() * 2);
         }
-        self.bytes = bytes;
+        self.bytes.set(bytes);
     }
 
     fn id(&self) -> u8 {

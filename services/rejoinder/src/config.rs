@@ -58,7 +58,7 @@ impl Default for Config {
             admin_addr: None,
             partitions: 16,
             workers: 0,
-            lane_memory_bytes: 20 << 20,
+            lane_memory_bytes: 10 << 20,
             lane_queue_bytes: 32 << 20,
             min_free_bytes: 256 << 20,
             downtime_grace_ms: 120_000,

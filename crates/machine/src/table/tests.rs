@@ -98,6 +98,8 @@ proptest! {
                     prop_assert_eq!(page, want);
                 }
             }
+            let held: usize = table.slots.borrow().values().map(|slot| slot.bytes as usize).sum();
+            prop_assert_eq!(table.bytes.get(), held, "what is read from the store is counted too");
             for key in 0..12 {
                 prop_assert_eq!(table.get(&key).map(|value| *value), model.get(&key).copied());
             }
