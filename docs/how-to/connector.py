@@ -17,5 +17,6 @@ for result in batch.results:
 
 threads = threading_rpc.ThreadServiceStub(channel)
 for thread in threads.ListThreads(threading.ListThreadsRequest(wait_for=batch.as_of)).threads:
-    for message in threads.ListMessages(threading.ListMessagesRequest(thread_id=thread.thread_id)).messages:
-        print(thread.thread_id, "acme:" if message.outbound else "Ann:", message.text)
+    messages = threads.ListMessages(threading.ListMessagesRequest(thread_id=thread.thread_id)).messages
+    for message in messages if any(message.external_id == "wamid.1" for message in messages) else []:
+        print(thread.thread_id, message.author_name or "acme", "says:", message.text)

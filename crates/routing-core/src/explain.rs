@@ -27,7 +27,10 @@ pub fn why_not(state: &Routing, workspace: &str, id: u64, agent: &str, now: Mill
     let policy = state.policy(workspace);
     let known = state.agent(workspace, agent);
     let known = known.map_or_else(|| Agent::unseen(workspace, agent), |agent| (*agent).clone());
-    let reasons = state.searching(&policy, id, &item, now, |search| search.reasons(&known)).unwrap_or_default();
+    // An item that has ended may be of a queue that the policy has no more: nobody serves it.
+    let nobody_serves = || vec![Reason::NotInQueue];
+    let reasons = state.searching(&policy, id, &item, now, |search| search.reasons(&known));
+    let reasons = reasons.unwrap_or_else(nobody_serves);
     let best = state.decisions(id).last().map(|decision: &Decision| decision.best.clone()).unwrap_or_default();
     let place = best.iter().position(|candidate| candidate.agent == agent).map_or(0, |place| place + 1);
     Some(WhyNot {

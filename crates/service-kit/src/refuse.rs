@@ -46,7 +46,8 @@ pub fn invalid_in(reason: &str, wrong: impl IntoIterator<Item = (String, String)
 /// A thing that does not exist.
 #[must_use]
 pub fn not_found(kind: &str, id: &str) -> Status {
-    let message = format!("{kind} {id:?} does not exist");
+    let way_out = if kind == "workspace" { ": it does once a policy is applied to it" } else { "" };
+    let message = format!("{kind} {id:?} does not exist{way_out}");
     let mut details = ErrorDetails::new();
     details.set_resource_info(kind, id, "", message.clone());
     status(Code::NotFound, "NOT_FOUND", message, details)

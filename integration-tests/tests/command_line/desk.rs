@@ -258,7 +258,7 @@ async fn clocks_and_alarms_are_listed_and_an_alarm_is_seen_once() {
     assert_eq!(desk.asks_until(&["alarms", "list", "--open"], 0).lines().count(), 1);
     let all = desk.asks(&["alarms", "list", "--output", "json"]);
     assert_eq!(objects(&all)[0]["acknowledged_by"], "supervisor");
-    let (code, said) = desk.fails(&["alarms", "ack", alarm["alarm_id"]]);
+    let (code, said) = desk.fails(&["alarms", "ack", alarm["alarm_id"], "--by", "another"]);
     assert!(code == Some(1) && said.contains("supervisor"), "{said}");
 
     let export = desk.asks(&["clocks", "export"]);
@@ -318,13 +318,14 @@ async fn a_stopped_directory_answers_as_its_server_did() {
 async fn what_is_not_there_is_named_in_the_user_s_words() {
     let desk = Desk::open();
     let (_ann, _dora, item) = with_history(&desk).await;
-    let failed: [(&[&str], i32, &str); 12] = [
+    let failed: [(&[&str], i32, &str); 13] = [
         (&["explain", "w0000000000zzz"], 1, "rejoinder: work item \"w0000000000zzz\" does not exist"),
         (&["explain", &item, "--why-not", "nobody"], 1, "rejoinder: agent \"nobody\" does not exist"),
         (&["items", "list", "--queue", "servce"], 1, "rejoinder: queue \"servce\" does not exist"),
         (&["agents", "list", "--queue", "servce"], 1, "rejoinder: queue \"servce\" does not exist"),
         (&["clocks", "list", "--thread", "t0000000000zzz"], 1, "rejoinder: thread \"t0000000000zzz\" does not exist"),
-        (&["alarms", "ack", "a0000000000zzz"], 1, "rejoinder: alarm \"a0000000000zzz\" does not exist"),
+        (&["alarms", "ack", "a0000000000zzz", "--by", "x"], 1, "rejoinder: alarm \"a0000000000zzz\" does not exist"),
+        (&["alarms", "ack", "a0000000000zzz", "--by", ""], 1, "say who has seen the alarm with --by NAME"),
         (&["queues", "list", "--workspace", "other"], 1, "rejoinder: workspace \"other\" does not exist"),
         (&["explain", "nonsense"], 2, "\"nonsense\" is no work item id: want the letter 'w'"),
         (&["alarms", "ack", &item], 2, "is no alarm id: want the letter 'a'"),
@@ -337,7 +338,7 @@ async fn what_is_not_there_is_named_in_the_user_s_words() {
         assert!(found == Some(code) && said.contains(words), "{args:?}: {found:?} {said}");
     }
     drop(desk);
-    for args in [&["items", "list"][..], &["alarms", "watch"], &["alarms", "ack", "a0000000000001"]] {
+    for args in [&["items", "list"][..], &["alarms", "watch"], &["alarms", "ack", "a0000000000001", "--by", "x"]] {
         let output = run(&[args, &["--endpoint", "127.0.0.1:1"]].concat());
         assert_eq!(output.status.code(), Some(4), "{args:?}");
     }

@@ -38,6 +38,28 @@ fn a_customer_who_comes_back_finds_the_thread_again() {
 }
 
 #[test]
+fn a_copy_of_the_log_alone_answers_like_the_whole_directory() {
+    let replay = replay(TWO_DAYS);
+    let (dir, digest) = (replay.data_dir(), replay.log_digest());
+    fs::remove_dir_all(format!("{dir}/state")).unwrap();
+    assert_eq!(data(&["threads", "export", "--data-dir", &dir]), replay.export);
+    assert_eq!(replay.log_digest(), digest);
+    let rebuilt = run(&["log", "rebuild", "--compare", "--data-dir", &dir]);
+    assert!(rebuilt.status.success(), "{rebuilt:?}");
+    assert!(!fs::exists(format!("{dir}/state")).unwrap(), "who only reads writes nothing");
+}
+
+#[test]
+fn a_file_that_is_not_there_leaves_the_directory_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let data_dir = dir.path().join("data");
+    let output = run(&["replay", "/nope", "--format", "twcs", "--data-dir", data_dir.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("cannot read /nope"), "{said}");
+    assert!(!data_dir.exists());
+}
+
+#[test]
 fn malformed_lines_are_named_skipped_and_counted() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let file = dir.path().join("in.jsonl");

@@ -55,7 +55,10 @@ fn the_readme_s_connector_publishes_and_reads_its_thread_back() {
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines.len(), 4, "{said}");
     assert!(lines[..2].iter().all(|line| line.starts_with("OUTCOME_ACCEPTED m")), "{said}");
-    assert!(lines[2].ends_with("Ann: Where is my parcel?") && lines[3].ends_with("acme: On its way."), "{said}");
+    assert!(
+        lines[2].ends_with("Ann says: Where is my parcel?") && lines[3].ends_with("acme says: On its way."),
+        "{said}"
+    );
     assert_eq!(lines[2].split_once(' ').unwrap().0, lines[3].split_once(' ').unwrap().0, "one thread");
     assert!(server.stop().contains("stopping"));
 }

@@ -14,6 +14,9 @@ use rejoinder_routing_core::Routing;
 use rejoinder_runtime::{Clock, Failure, JobQueue, Lane, ManualClock, Options, Phase, Progress, Status, Turn};
 use rejoinder_sla_core::SlaTimer;
 use rejoinder_threading_core::Threading;
+use tempfile::TempDir;
+
+use crate::table::say;
 
 /// Bytes of jobs that may wait in one lane.
 const QUEUE_BYTES: usize = 64 << 20;
@@ -118,6 +121,19 @@ fn lane<S: State>(
 pub(crate) struct Stopped {
     pub(crate) log: Arc<EmbeddedLog>,
     pub(crate) store: ProjectionStore,
+    _stand_in: Option<TempDir>,
+}
+
+/// The stored state of a stopped directory. Where there is none, as in a copy of the log alone, an empty
+/// one stands in: the lanes fold the log from its start.
+pub(crate) fn stored(dir: &Path) -> anyhow::Result<(ProjectionStore, Option<TempDir>)> {
+    let state = dir.join("state");
+    if state.exists() {
+        return Ok((ProjectionStore::open_read_only(&state)?, None));
+    }
+    say(&format!("{} has no state: it is folded from the event log", dir.display()));
+    let stand_in = tempfile::tempdir()?;
+    Ok((ProjectionStore::open(stand_in.path(), 8 << 20)?, Some(stand_in)))
 }
 
 impl Stopped {
@@ -126,8 +142,8 @@ impl Stopped {
             bail!("{} is no data directory: it has no event log", dir.display());
         }
         let log = EmbeddedLog::open_read_only(&dir.join("log"))?;
-        let store = ProjectionStore::open_read_only(&dir.join("state"))?;
-        Ok(Self { log, store })
+        let (store, stand_in) = stored(dir)?;
+        Ok(Self { log, store, _stand_in: stand_in })
     }
 
     pub(crate) fn partition(&self, number: u16) -> anyhow::Result<Partition> {

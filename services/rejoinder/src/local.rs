@@ -10,12 +10,12 @@ use hyper_util::rt::TokioIo;
 use rejoinder_event_log::EventLog;
 use rejoinder_event_log_embedded::EmbeddedLog;
 use rejoinder_ingest::Admission;
-use rejoinder_projection_store::ProjectionStore;
 use rejoinder_runtime::{Clock, Options as LaneOptions, SystemClock, Workers};
+use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::grpc;
 use crate::inside::{Inside, Over};
+use crate::{data_dir, grpc};
 
 /// Bytes that may wait on the way between the two ends.
 const PIPE_BYTES: usize = 1 << 20;
@@ -25,6 +25,7 @@ const QUEUE_BYTES: usize = 16 << 20;
 /// The services of a stopped directory; they end with it.
 pub(crate) struct Local {
     workers: Option<Workers>,
+    _stand_in: Option<TempDir>,
 }
 
 impl Local {
@@ -37,7 +38,7 @@ impl Local {
             bail!("{} is no data directory: it has no event log", dir.display());
         }
         let log = EmbeddedLog::open_read_only(&dir.join("log"))?;
-        let store = ProjectionStore::open_read_only(&dir.join("state"))?;
+        let (store, stand_in) = data_dir::stored(dir)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let options = LaneOptions { follow_only: true, ..LaneOptions::default() };
         let over = Over { options, queue_bytes: QUEUE_BYTES, workers: 1, memory: None };
@@ -54,7 +55,7 @@ impl Local {
             async move { near.ok_or_else(|| std::io::Error::other("the services of the directory have ended")) }
         });
         let channel = Endpoint::from_static("http://directory").connect_with_connector(connector).await?;
-        Ok((Self { workers: Some(workers) }, channel))
+        Ok((Self { workers: Some(workers), _stand_in: stand_in }, channel))
     }
 }
 

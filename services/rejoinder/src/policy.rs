@@ -44,8 +44,12 @@ fn tell(dir: &Path, problems: &[Problem]) {
 
 /// Says what is wrong.
 pub(crate) fn check(dir: &Path) -> anyhow::Result<Ended> {
-    match rejoinder_policy::check(&files(dir)?) {
-        Ok(_) => Ok(Ended::Well),
+    let files = files(dir)?;
+    match rejoinder_policy::check(&files) {
+        Ok(_) => {
+            say(&format!("{}: {} files, nothing wrong", dir.display(), files.len()));
+            Ok(Ended::Well)
+        }
         Err(problems) => {
             tell(dir, &problems);
             Ok(Ended::FoundWrong)

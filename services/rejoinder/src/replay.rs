@@ -83,6 +83,10 @@ pub(crate) fn run(paths: &[PathBuf], dir: &Path, options: &Options) -> anyhow::R
             cut_off = Some(error);
         }
     }
+    if let Some(error) = cut_off.take_if(|_| interactions.is_empty()) {
+        // Nothing to replay: the directory stays as it was.
+        return Err(error.context("nothing was replayed"));
+    }
     if options.order == Order::Time {
         interactions.sort_by_key(|interaction| interaction.event_time);
     }

@@ -44,7 +44,7 @@ impl Summary {
                 }
                 None => writeln!(
                     out,
-                    "\nThe data are gone. To keep them: `rejoinder demo --keep DIR`; then `rejoinder explain ITEM --data-dir DIR`."
+                    "\nThe data are gone. To keep them: `make demo ARGS=\"--keep DIR\"`, or `rejoinder demo --keep DIR`; then `rejoinder explain ITEM --data-dir DIR`."
                 )?,
             }
         }

@@ -54,9 +54,10 @@ pub(crate) async fn command(alarms: &Alarms, cli: &Cli) -> anyhow::Result<Ended>
             watch(&remotely.endpoint, &cli.workspace, position.clone(), cli.output).await
         }
         Alarms::Ack { alarm, by, remotely } => {
+            let by = by.clone().or_else(|| std::env::var("USER").ok()).filter(|by| !by.is_empty());
+            let by = by.context("nobody is named, and $USER is empty: say who has seen the alarm with --by NAME")?;
             let remote = Remote::connect(&remotely.endpoint, &cli.workspace).await?;
-            let user = || std::env::var("USER").unwrap_or_default();
-            acknowledge(&remote, alarm.to_string(), by.clone().unwrap_or_else(user)).await
+            acknowledge(&remote, alarm.to_string(), by).await
         }
     }
 }

@@ -185,10 +185,9 @@ pub(super) fn why_not(item_id: &str, agent_id: &str, why: &WhyNotResponse) -> St
         }
     };
     lines.extend(why.reasons.iter().map(|reason| format!("  - {}", in_words(reason))));
-    lines.push(match why.place_in_last_decision {
-        0 => "It was not among the best of the last decision.".to_owned(),
-        place => format!("In the last decision {agent_id} was number {place} of those who could have it."),
-    });
+    if let place @ 1.. = why.place_in_last_decision {
+        lines.push(format!("In the last decision {agent_id} was number {place} of those who could have it."));
+    }
     lines.push(format!("This holds for the state at {}.", why.as_of));
     lines.join("\n")
 }
