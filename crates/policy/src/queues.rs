@@ -1,5 +1,7 @@
 //! `queues.toml`: where items wait, for whom, and which threads go where.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rejoinder_wire::event::Band;
 use rejoinder_wire::event::routing_policy::{LastStep, Order, Privacy, Queue, Relaxation, Route, Skill, Strategy};
 use toml_edit::{Item, TableLike};
@@ -116,11 +118,11 @@ fn queue(file: &File<'_>, table: &dyn TableLike, name: String, problems: &mut Pr
 pub(crate) fn references(file: &File<'_>, policy: &Policy, problems: &mut Problems) {
     let mut silent = Problems::default();
     let routing = &policy.routing;
+    let circular = circular(&routing.queues);
+    // Without agents nobody has a skill yet; with some, one that none has keeps items waiting for ever.
+    let skills: Vec<&str> = routing.agents.iter().flat_map(|agent| agent.skills.keys().map(String::as_str)).collect();
     for (table, span) in file.tables(file.root(), "queue", &mut silent) {
         let Some(name) = file.string(table, "name", &mut silent) else { continue };
-        // Without agents nobody has a skill yet; with some, one that none has keeps items waiting for ever.
-        let skills: Vec<&str> =
-            routing.agents.iter().flat_map(|agent| agent.skills.keys().map(String::as_str)).collect();
         for (skill, at) in file.strings(table, "required", &mut silent) {
             if !routing.agents.is_empty() && !skills.contains(&skill.as_str()) {
                 let what = format!("no agent has the skill {skill:?}{}", crate::reader::nearest(&skill, &skills));
@@ -130,7 +132,7 @@ pub(crate) fn references(file: &File<'_>, policy: &Policy, problems: &mut Proble
         if let Some(overflow) = file.string(table, "overflow", &mut silent) {
             let at = table.get("overflow").and_then(Item::span);
             routing::known_queue(file, policy, overflow, at.clone(), problems);
-            if cycle(policy, name) {
+            if circular.contains(name) {
                 let what = format!("queue {name} overflows into itself by {overflow}");
                 problems.at(file.name, file.text, at, what);
             }
@@ -154,16 +156,21 @@ pub(crate) fn references(file: &File<'_>, policy: &Policy, problems: &mut Proble
     }
 }
 
-/// Does a queue overflow into itself, over however many others?
-fn cycle(policy: &Policy, name: &str) -> bool {
-    let next = |name: &str| policy.routing.queues.iter().find(|queue| queue.name == name).map(|q| q.overflow.clone());
-    let mut at = next(name);
-    for _ in 0..policy.routing.queues.len() {
-        match at {
-            Some(queue) if queue == name => return true,
-            Some(queue) => at = next(&queue),
-            None => return false,
+/// The queues that overflow into themselves, over however many others.
+fn circular(queues: &[Queue]) -> BTreeSet<String> {
+    let next: BTreeMap<&str, &str> =
+        queues.iter().map(|queue| (queue.name.as_str(), queue.overflow.as_str())).collect();
+    let (mut seen, mut circular) = (BTreeSet::new(), BTreeSet::new());
+    for start in next.keys() {
+        let (mut path, mut at) = (Vec::new(), *start);
+        while next.contains_key(at) && seen.insert(at) {
+            path.push(at);
+            at = next[at];
+        }
+        // Back on the way that was just gone.
+        if let Some(from) = path.iter().position(|name| *name == at) {
+            circular.extend(path[from..].iter().map(ToString::to_string));
         }
     }
-    false
+    circular
 }

@@ -1,6 +1,6 @@
 //! `sla.toml`: what is promised to whom.
 
-use rejoinder_model::Millis;
+use rejoinder_model::{MINUTE_MS, Millis};
 use rejoinder_wire::event::sla_policy::{Retarget, Rule, Target};
 use rejoinder_wire::event::{Metric, SlaPolicy};
 use toml_edit::{Item, Table, TableLike};
@@ -14,6 +14,8 @@ use crate::routing;
 /// The calendar that need not be written down: round the clock.
 pub(crate) const ALWAYS: &str = "always";
 
+/// What takes longer is no promise.
+const CENTURY_WEEKS: i64 = 5_218;
 const KEYS: [&str; 8] = ["name", "match", "calendar", "warn", "retarget", "bots_answer", "confirmed", "targets"];
 const MATCHES: [&str; 5] = ["channel", "queue", "band", "tier", "language"];
 const BANDS: [&str; 4] = ["safety", "crisis", "normal", "listen"];
@@ -242,6 +244,18 @@ impl Reader<'_, '_> {
             Some((true, _, own)) => self.calendar(own, problems),
             _ => defaults.calendar.clone(),
         };
+        let known = self.policy.calendars.iter().find(|known| known.name == calendar);
+        if let Some(known) = known {
+            let week: u32 = known.week.iter().map(|period| period.to - period.from).sum();
+            let weeks = target_ms / (Millis::from(week).max(1) * MINUTE_MS);
+            if weeks > CENTURY_WEEKS {
+                let what = format!(
+                    "{name} is not due within a century: calendar {calendar:?} has {week} minutes of work a week"
+                );
+                problems.at(self.file.name, self.file.text, at.and_then(Item::span), what);
+                return None;
+            }
+        }
         let warnings = match own {
             Some((_, true, own)) => self.warnings(own, problems),
             _ => defaults.warn.clone(),

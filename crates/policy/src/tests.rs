@@ -369,3 +369,18 @@ fn agents_queues_and_kinds_are_taken() {
     let kinds: Vec<_> = policy.kinds.iter().map(|kind| (kind.name.as_str(), kind.cost, kind.wrap_up_ms)).collect();
     assert_eq!(kinds[4..], [("email", 10, -1), ("sms", 10, 0)]);
 }
+
+#[test]
+fn a_target_that_its_calendar_reaches_in_no_century_is_a_problem() {
+    let calendar = "[[calendar]]\nname = \"min\"\ntime_zone = \"UTC\"\nhours = { mon = [\"00:00-00:01\"] }\n";
+    let files = |within: &str| {
+        let policy = format!(
+            "[[policy]]\nname = \"p\"\n[policy.targets]\nfirst_response = {{ within = \"{within}\", calendar = \"min\" }}\n"
+        );
+        [("calendars.toml".to_owned(), calendar.to_owned()), ("sla.toml".to_owned(), policy)]
+    };
+    assert!(check(&files("60m")).is_ok());
+    let problems: Vec<String> = check(&files("4d")).unwrap_err().iter().map(ToString::to_string).collect();
+    let what = "first_response is not due within a century: calendar \"min\" has 1 minutes of work a week";
+    assert_eq!(problems, [format!("sla.toml:4:29: {what}")]);
+}

@@ -95,7 +95,8 @@ impl Calendar {
         }
     }
 
-    /// The earliest instant at which `target_ms` of open time have passed since `start`.
+    /// The earliest instant at which `target_ms` of open time have passed since `start`; `Millis::MAX` where
+    /// that takes more than a century.
     #[must_use]
     pub fn due(&self, start: Millis, target_ms: Millis) -> Millis {
         match self {
@@ -105,6 +106,10 @@ impl Calendar {
         }
     }
 }
+
+/// A century: what takes more weeks of a calendar than this is never due. A policy that promises so is
+/// refused before it comes here.
+const FAR_WEEKS: i64 = 5_218;
 
 /// What lies ahead on a walk through a calendar.
 enum Stretch {
@@ -130,6 +135,9 @@ impl Weekly {
     }
 
     fn due(&self, start: Millis, target_ms: Millis) -> Millis {
+        if (target_ms - 1) / self.week_ms > FAR_WEEKS {
+            return Millis::MAX;
+        }
         let mut left = target_ms;
         let mut walk = Walk::new(self, start);
         while let Some(stretch) = walk.next(Millis::MAX, (left - 1) / self.week_ms) {
@@ -194,7 +202,7 @@ impl Weekly {
             Some(holiday) => i64::from((*holiday - day).get_days()),
             None => i64::MAX,
         };
-        Some(to_limit.min(to_change).min(to_holiday) / 7)
+        Some((to_limit.min(to_change).min(to_holiday) / 7).min(FAR_WEEKS))
     }
 }
 

@@ -8,6 +8,7 @@ use rejoinder_event_log::EventLog;
 use rejoinder_event_log_embedded::EmbeddedLog;
 use rejoinder_ingest_core::Ingest;
 use rejoinder_machine::State;
+use rejoinder_machine::quarantine::SetsAside as _;
 use rejoinder_model::Service;
 use rejoinder_projection_store::ProjectionStore;
 use rejoinder_routing_core::Routing;
@@ -60,6 +61,14 @@ impl Partition {
         self.threading.store_now()?;
         self.routing.store_now()?;
         self.sla.store_now()
+    }
+
+    /// How many inputs the services have set aside; counted up to a thousand each.
+    pub(crate) fn set_aside(&self) -> usize {
+        const MOST: usize = 1_000;
+        self.threading.state().quarantine().page(&0, MOST).len()
+            + self.routing.state().quarantine().page(&0, MOST).len()
+            + self.sla.state().quarantine().page(&0, MOST).len()
     }
 
     /// How each lane is.

@@ -124,7 +124,11 @@ pub(crate) fn run(paths: &[PathBuf], dir: &Path, options: &Options) -> anyhow::R
     if get(&counts.lost) > 0 {
         bail!("{} messages were not accepted: is the workspace known?", get(&counts.lost));
     }
-    Ok(if skipped > 0 || cut_off.is_some() { Ended::FoundWrong } else { Ended::Well })
+    let set_aside = partition.set_aside();
+    if set_aside > 0 {
+        say(&format!("{set_aside} inputs were set aside: `rejoinder quarantine list --data-dir …` says why"));
+    }
+    Ok(if skipped > 0 || set_aside > 0 || cut_off.is_some() { Ended::FoundWrong } else { Ended::Well })
 }
 
 /// The policy stands before every record.

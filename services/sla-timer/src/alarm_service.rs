@@ -93,6 +93,9 @@ impl AlarmService for Alarms {
         let api::AcknowledgeAlarmRequest { alarm_id, request_id, etag, by } = request.into_inner();
         let (id, etag): (AlarmId, u64) = (refusal::id("alarm_id", &alarm_id)?, refusal::etag(&etag)?);
         refusal::request_id(&request_id)?;
+        if by.is_empty() {
+            return Err(refuse::invalid("FIELD_MISSING", "by", "say who has seen it"));
+        }
         if by.len() > MAX_BY_BYTES || by.chars().any(char::is_control) {
             let what = format!("it has {MAX_BY_BYTES} bytes at most and no control characters");
             return Err(refuse::invalid("INVALID", "by", what));

@@ -29,7 +29,10 @@ pub(crate) fn api_state(status: Status) -> State {
 /// A clock of a thread as it stands at `now`.
 pub(crate) fn clock(state: &SlaTimer, thread: ThreadId, clock: &Clock, now: Millis) -> api::Clock {
     let counted_to = if clock.status == Status::Running { now.max(clock.at) } else { clock.at };
-    let since = state.calendar(clock.terms.digest).elapsed(clock.at, counted_to);
+    // What was counted under other terms has its own moment from which it goes on.
+    let carried = clock.carried.filter(|carried| clock.status == Status::Running && carried.at > clock.at);
+    let (from, counted_ms) = carried.map_or((clock.at, clock.elapsed_ms), |carried| (carried.at, carried.ms));
+    let since = state.calendar(clock.terms.digest).elapsed(from, counted_to);
     let because = match clock.status {
         Status::Cancelled(reason) => reason_name(reason),
         Status::Running | Status::Paused | Status::Met => String::new(),
@@ -44,7 +47,7 @@ pub(crate) fn clock(state: &SlaTimer, thread: ThreadId, clock: &Clock, now: Mill
         opened_at: Some(timestamp(clock.opened_at)),
         due_at: time(clock.due_at),
         ended_at: (!clock.status.is_live()).then(|| timestamp(clock.at)),
-        elapsed_ms: clock.elapsed_ms + since,
+        elapsed_ms: counted_ms + since,
         counted_to: Some(timestamp(counted_to)),
         target_ms: clock.terms.target_ms,
         calendar: clock.terms.calendar.clone(),

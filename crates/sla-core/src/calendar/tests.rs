@@ -44,6 +44,17 @@ fn office_hours() {
 }
 
 #[test]
+fn what_takes_more_than_a_century_is_never_due() {
+    let minute = berlin(0..=0, &[("00:00", "00:01")], &[]);
+    let start = at("2026-01-05T00:00+01");
+    assert_eq!(minute.due(start, 3_650 * rejoinder_model::DAY_MS), Millis::MAX);
+    assert_eq!(minute.due(start, 5_219 * MINUTE_MS + 1), Millis::MAX);
+    let century = minute.due(start, 5_219 * MINUTE_MS);
+    assert_eq!(minute.elapsed(start, century), 5_219 * MINUTE_MS);
+    assert_eq!(minute.elapsed(start, Millis::MAX / 2) % MINUTE_MS, 0, "no walk is too long");
+}
+
+#[test]
 fn several_periods_a_day() {
     let shop = berlin(0..=6, &[("08:00", "12:00"), ("13:30", "18:00")], &[]);
     assert_eq!(shop.due(at("2026-02-02T12:30+01"), HOUR_MS), at("2026-02-02T14:30+01"));
