@@ -193,7 +193,7 @@ async fn what_does_not_exist_is_named_by_every_call() {
         "k0000000000zzz",
     );
     let alarm_id = "a0000000000zzz".to_owned();
-    let acknowledge = AcknowledgeAlarmRequest { alarm_id, ..Default::default() };
+    let acknowledge = AcknowledgeAlarmRequest { alarm_id, by: "eve".into(), ..Default::default() };
     unknown(house.line.alarms().acknowledge_alarm(acknowledge).await, "alarm", "a0000000000zzz");
     let thread_id = "t0000000000zzz".to_owned();
     let of_thread = ListClocksRequest { thread_id, ..Default::default() };
