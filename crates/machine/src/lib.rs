@@ -7,6 +7,7 @@
 mod filter;
 mod kernel;
 pub mod quarantine;
+pub mod request;
 mod table;
 mod timers;
 

@@ -2,8 +2,9 @@
 
 mod lists;
 
+use rejoinder_machine::request;
 use rejoinder_machine::{Own, TableKey};
-use rejoinder_model::{AgentKey, DAY_MS, MessageKey, Millis, OfferId, PersonId, ThreadId, WorkItemId};
+use rejoinder_model::{Millis, OfferId, PersonId, ThreadId, WorkItemId};
 use rejoinder_wire::event::event::Body;
 use rejoinder_wire::event::{
     AgentPresenceChanged, DecisionExplained, Event, OfferDeclined, OfferMade, Priority, QueueDriven,
@@ -21,16 +22,12 @@ use crate::record::{
 use crate::state::{OFFER, Routing};
 use lists::{change_agent, change_item, timer};
 
-/// Requests are remembered for a day at least.
-const REQUEST_DAYS: u64 = 1;
 /// Decisions kept of an item.
 const DECISIONS: usize = 5;
 
 pub(crate) fn apply(state: &mut Routing, own: Own, event: &Event) {
-    if let (Some((key, content)), Some(body)) = (event.request.split_at_checked(16), &event.body)
-        && let (Some(key), Some(content)) = (MessageKey::from_wire(key), MessageKey::from_wire(content))
-    {
-        remember(state, key, content, event.decided_at, body);
+    if let (Some(request), Some(body)) = (request::Request::of(event), &event.body) {
+        remember(state, request, event.decided_at, body);
     }
     let workspace = event.workspace.as_str();
     count(state, workspace, event.body.as_ref());
@@ -458,17 +455,8 @@ fn drive(state: &mut Routing, own: Own, driven: &QueueDriven) {
     }
 }
 
-/// Remembers a request for a day at least, and forgets those of the days before.
-fn remember(state: &mut Routing, key: MessageKey, content: MessageKey, decided_at: Millis, body: &Body) {
-    let day = u64::try_from(decided_at / DAY_MS).unwrap_or_default();
-    if state.requests.get(&(day, key)).is_some() {
-        return;
-    }
-    for ((old, key), _) in state.requests.page(&(0, MessageKey(0)), 4) {
-        if old + REQUEST_DAYS < day {
-            state.requests.remove(&(old, key));
-        }
-    }
+/// Remembers what a request did.
+fn remember(state: &mut Routing, request: request::Request, decided_at: Millis, body: &Body) {
     // The first event of a command, whichever it is.
     #[expect(clippy::wildcard_enum_match_arm, reason = "most events answer no request")]
     let (item, agent) = match body {
@@ -484,10 +472,6 @@ fn remember(state: &mut Routing, key: MessageKey, content: MessageKey, decided_a
         Body::WorkItemAssigned(assigned) => (assigned.item, ""),
         _ => (0, ""),
     };
-    state.requests.put((day, key), Request { item, agent: agent.to_owned(), content });
-}
-
-/// The key of an agent.
-fn agent_key(workspace: &str, id: &str) -> AgentKey {
-    AgentKey::new(workspace, id)
+    let did = Request { item, agent: agent.to_owned(), content: request.content };
+    state.requests.remember(decided_at, request.key, did);
 }

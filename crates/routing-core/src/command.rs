@@ -1,7 +1,10 @@
 //! What agents and people may do. It acts where it stands in the log: of two accepts the first wins.
 
+pub use rejoinder_machine::request::Asked;
+
 use rejoinder_machine::Context;
-use rejoinder_model::{AgentKey, DAY_MS, MessageKey, Millis, OfferId, ThreadId, WorkItemId};
+use rejoinder_machine::request::Request;
+use rejoinder_model::{AgentKey, OfferId, ThreadId, WorkItemId};
 use rejoinder_wire::event::{
     Event, Presence, offer_revoked, overcommitted, work_item_assigned, work_item_parked, work_item_queued,
     work_item_transferred,
@@ -80,17 +83,6 @@ pub enum Refusal {
     Invalid { field: &'static str, what: String },
 }
 
-/// Who asks, and how.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Asked<'a> {
-    /// Who.
-    pub actor: &'a str,
-    /// The request's id, so that a repeat does nothing.
-    pub request_id: &'a str,
-    /// The etag of the item or agent that the caller saw; 0: any.
-    pub etag: u64,
-}
-
 /// Decides a command.
 ///
 /// # Errors
@@ -104,17 +96,18 @@ pub fn decide(
     out: &mut Vec<Event>,
 ) -> Result<Done, Refusal> {
     let start = out.len();
-    let key = (!asked.request_id.is_empty()).then(|| MessageKey::new(workspace, "request", None, asked.request_id));
-    // A repeat must be the same command, whatever the etag was then.
-    let content = MessageKey::new(workspace, "command", None, &format!("{command:?}"));
-    if let Some(request) = key.and_then(|key| state.remembered(context.now, key)) {
-        if request.content != content {
+    let request = Request::new(workspace, asked, &format!("{command:?}"));
+    if let Some(request) = request
+        && let Some(known) = state.requests.remembered(context.now, request.key)
+    {
+        // A repeat must be the same command, whatever the etag was then.
+        if known.content != request.content {
             let what = "it was used for another command before: take a new one".to_owned();
             return Err(Refusal::Invalid { field: "request_id", what });
         }
-        return Ok(match WorkItemId::from_wire(request.item) {
+        return Ok(match WorkItemId::from_wire(known.item) {
             Some(item) => Done::Item(item),
-            None => Done::Agent(request.agent.clone()),
+            None => Done::Agent(known.agent.clone()),
         });
     }
     let mut judge = Judge { asked, decision: Decision::new(state, context, workspace, out) };
@@ -122,8 +115,8 @@ pub fn decide(
     for event in &mut out[start..] {
         event.decided_at = context.now;
     }
-    if let (Some(key), Some(first)) = (key, out.get_mut(start)) {
-        first.request = [key.to_wire(), content.to_wire()].concat();
+    if let (Some(request), Some(first)) = (request, out.get_mut(start)) {
+        first.request = request.to_wire();
     }
     Ok(done)
 }
@@ -319,13 +312,6 @@ fn over(offer: OfferId, state: OfferState) -> Refusal {
 }
 
 impl Routing {
-    /// What a request within the last day did.
-    pub(crate) fn remembered(&self, now: Millis, key: MessageKey) -> Option<crate::record::Request> {
-        let today = u64::try_from(now / DAY_MS).unwrap_or_default();
-        let days = [today, today.saturating_sub(1)];
-        days.into_iter().find_map(|day| self.requests.get(&(day, key))).map(|request| (*request).clone())
-    }
-
     /// An agent of a workspace that has been seen.
     #[must_use]
     pub fn agent(&self, workspace: &str, id: &str) -> Option<std::sync::Arc<Agent>> {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use rejoinder_machine::quarantine::{Quarantine, SetsAside};
+use rejoinder_machine::request::Requests;
 use rejoinder_machine::{Backing, Context, DueTimer, Failure, Own, Source, State, Table, TableVisitor, Timers};
-use rejoinder_model::{AgentKey, MessageKey, Millis, OfferId, PersonId, QueueKey, Service, ThreadId, WorkItemId};
+use rejoinder_model::{AgentKey, Millis, OfferId, PersonId, QueueKey, Service, ThreadId, WorkItemId};
 use rejoinder_wire::event::Event;
 
 use crate::decision::Decision;
@@ -54,7 +55,7 @@ pub struct Routing {
     /// The last decisions on an item.
     pub explained: Table<WorkItemId, Vec<Explained>>,
     /// By day and key.
-    pub requests: Table<(u64, MessageKey), Request>,
+    pub requests: Requests<Request>,
     /// Inputs that were set aside.
     pub quarantine: Quarantine,
     pub(crate) waiting: Index<WaitKey, ()>,

@@ -1,7 +1,8 @@
 //! The fold: what each own event changes. Never refuses, reads nothing but the event.
 
+use rejoinder_machine::request;
 use rejoinder_machine::{Own, TimerKey};
-use rejoinder_model::{AlarmId, ClockId, DAY_MS, MessageKey, ThreadId};
+use rejoinder_model::{AlarmId, ClockId, Millis, ThreadId};
 use rejoinder_wire::event::{
     AlarmAcknowledged, AlarmRaised, ClockCancelled, ClockFigures, ClockOpened, ClockRetargeted, ClockTerms,
     ClocksReviewed, Event, SlaPolicyAdopted, ThreadFollowed, event::Body, thread_followed::What,
@@ -15,14 +16,9 @@ use crate::record::{
 };
 use crate::state::{DUE, SlaTimer, WARN};
 
-/// Requests are remembered for a day at least.
-const REQUEST_DAYS: u64 = 1;
-
 pub(crate) fn apply(state: &mut SlaTimer, own: Own, event: &Event) {
-    if let (Some((key, content)), Some(body)) = (event.request.split_at_checked(16), &event.body)
-        && let (Some(key), Some(content)) = (MessageKey::from_wire(key), MessageKey::from_wire(content))
-    {
-        remember(state, key, content, event.decided_at, body);
+    if let (Some(request), Some(body)) = (request::Request::of(event), &event.body) {
+        remember(state, request, event.decided_at, body);
     }
     if let Some(Body::ClockBreached(breached)) = &event.body
         && let Some(figures) = breached.figures.as_ref().filter(|figures| !figures.retroactive)
@@ -286,17 +282,9 @@ fn review(state: &mut SlaTimer, reviewed: &ClocksReviewed) {
     }
 }
 
-/// Remembers a request for a day at least, and forgets those of the days before.
-fn remember(state: &mut SlaTimer, key: MessageKey, content: MessageKey, decided_at: i64, body: &Body) {
-    let day = u64::try_from(decided_at / DAY_MS).unwrap_or_default();
-    if state.requests.get(&(day, key)).is_some() {
-        return;
-    }
-    for ((old, key), _) in state.requests.page(&(0, MessageKey(0)), 4) {
-        if old + REQUEST_DAYS < day {
-            state.requests.remove(&(old, key));
-        }
-    }
+/// Remembers what a request did.
+fn remember(state: &mut SlaTimer, request: request::Request, decided_at: Millis, body: &Body) {
     let subject = if let Body::AlarmAcknowledged(acknowledged) = body { acknowledged.alarm } else { 0 };
-    state.requests.put((day, key), Request { subject, content });
+    let did = Request { subject, content: request.content };
+    state.requests.remember(decided_at, request.key, did);
 }

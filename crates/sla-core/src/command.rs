@@ -1,7 +1,10 @@
 //! What people may do to alarms.
 
+pub use rejoinder_machine::request::Asked;
+
+use rejoinder_machine::request::Request;
 use rejoinder_machine::{Context, event};
-use rejoinder_model::{AlarmId, DAY_MS, MessageKey};
+use rejoinder_model::AlarmId;
 use rejoinder_wire::event::{AlarmAcknowledged, Event, event::Body};
 
 use crate::state::SlaTimer;
@@ -33,17 +36,6 @@ pub enum Refusal {
     },
 }
 
-/// Who asks, and how.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Asked<'a> {
-    /// Who.
-    pub actor: &'a str,
-    /// The request's id, so that a repeat does nothing.
-    pub request_id: &'a str,
-    /// The etag of the alarm that the caller saw; 0: any.
-    pub etag: u64,
-}
-
 /// Somebody has seen an alarm: it rings no more, and lasts until its clock ends.
 ///
 /// # Errors
@@ -56,17 +48,12 @@ pub fn acknowledge(
     alarm: AlarmId,
     out: &mut Vec<Event>,
 ) -> Result<AlarmId, Refusal> {
-    let key = (!asked.request_id.is_empty()).then(|| MessageKey::new(workspace, "request", None, asked.request_id));
-    let today = u64::try_from(context.now / DAY_MS).unwrap_or_default();
-    let days = [today, today.saturating_sub(1)];
-    let repeated = key.and_then(|key| days.into_iter().find_map(|day| state.requests.get(&(day, key))));
     // A repeat must be about the same alarm, by the same person.
-    let content = MessageKey::new(workspace, "command", None, &format!("{alarm} {}", asked.actor));
-    if let Some(request) = repeated {
-        if request.content != content {
-            return Err(Refusal::RequestUsed);
-        }
-        return Ok(AlarmId(request.subject));
+    let request = Request::new(workspace, asked, &format!("{alarm} {}", asked.actor));
+    if let Some(request) = request
+        && let Some(known) = state.requests.remembered(context.now, request.key)
+    {
+        return if known.content == request.content { Ok(AlarmId(known.subject)) } else { Err(Refusal::RequestUsed) };
     }
     let found = state.alarms.get(&alarm).filter(|found| found.workspace == workspace);
     let found = found.ok_or(Refusal::NotFound(alarm))?;
@@ -79,7 +66,7 @@ pub fn acknowledge(
     let acknowledged = AlarmAcknowledged { alarm: alarm.0, actor: asked.actor.to_owned(), at: context.now };
     let mut decided = event(workspace, Body::AlarmAcknowledged(acknowledged));
     decided.decided_at = context.now;
-    decided.request = key.map(|key| [key.to_wire(), content.to_wire()].concat()).unwrap_or_default();
+    decided.request = request.map(Request::to_wire).unwrap_or_default();
     out.push(decided);
     Ok(alarm)
 }

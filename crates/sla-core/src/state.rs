@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rejoinder_machine::quarantine::{Quarantine, SetsAside};
+use rejoinder_machine::request::Requests;
 use rejoinder_machine::{Backing, Context, DueTimer, Failure, Own, Source, State, Table, TableVisitor, Timers};
-use rejoinder_model::{AlarmId, ClockId, MessageKey, Service, ThreadId};
+use rejoinder_model::{AlarmId, ClockId, Service, ThreadId};
 use rejoinder_wire::event::Event;
 
 use crate::calendar::Calendar;
@@ -33,7 +34,7 @@ pub struct SlaTimer {
     /// Newly adopted policies on their way through the threads.
     pub reviews: Table<u64, Review>,
     /// By day and key.
-    pub requests: Table<(u64, MessageKey), Request>,
+    pub requests: Requests<Request>,
     /// Inputs that were set aside.
     pub quarantine: Quarantine,
     pub(crate) timers: Timers,

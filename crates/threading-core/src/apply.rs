@@ -1,7 +1,8 @@
 //! The fold: what each own event changes. Never refuses, reads nothing but the event.
 
+use rejoinder_machine::request;
 use rejoinder_machine::{Own, TimerKey};
-use rejoinder_model::{ConversationKey, DAY_MS, HandleKey, LineKey, MessageKey, PersonId, ThreadId};
+use rejoinder_model::{ConversationKey, HandleKey, LineKey, MessageKey, Millis, PersonId, ThreadId};
 use rejoinder_wire::event::{
     AttributesSet, Event, HandleAsserted, HandleUnlinked, MessagePlaced, MessageRevised, NoteAdded, OutcomeRecorded,
     PersonsMerged, PersonsUnmerged, PolicyAdopted, Structure, ThreadOpened, ThreadState, ThreadStateChanged, content,
@@ -16,14 +17,9 @@ use crate::state::{HOLD, SILENCE, Threading};
 
 mod regroup;
 
-/// Requests are remembered for a day at least.
-const REQUEST_DAYS: u64 = 1;
-
 pub(crate) fn apply(state: &mut Threading, own: Own, event: &Event) {
-    if let (Some((key, content)), Some(body)) = (event.request.split_at_checked(16), &event.body)
-        && let (Some(key), Some(content)) = (MessageKey::from_wire(key), MessageKey::from_wire(content))
-    {
-        remember(state, key, content, event.decided_at, body);
+    if let (Some(request), Some(body)) = (request::Request::of(event), &event.body) {
+        remember(state, request, event.decided_at, body);
     }
     let workspace = event.workspace.as_str();
     match &event.body {
@@ -525,17 +521,8 @@ fn adopt(state: &mut Threading, workspace: &str, policy: &PolicyAdopted) {
     });
 }
 
-/// Remembers a request for a day at least, and forgets those of the days before.
-fn remember(state: &mut Threading, key: MessageKey, content: MessageKey, decided_at: i64, body: &Body) {
-    let day = u64::try_from(decided_at / DAY_MS).unwrap_or_default();
-    if state.requests.get(&(day, key)).is_some() {
-        return;
-    }
-    for ((old, key), _) in state.requests.page(&(0, MessageKey(0)), 4) {
-        if old + REQUEST_DAYS < day {
-            state.requests.remove(&(old, key));
-        }
-    }
+/// Remembers what a request did.
+fn remember(state: &mut Threading, request: request::Request, decided_at: Millis, body: &Body) {
     #[expect(clippy::wildcard_enum_match_arm, reason = "most events answer no request")]
     let subject = match body {
         Body::ThreadStateChanged(changed) => changed.thread,
@@ -551,5 +538,6 @@ fn remember(state: &mut Threading, key: MessageKey, content: MessageKey, decided
         Body::HandleUnlinked(unlinked) => unlinked.new_person,
         _ => 0,
     };
-    state.requests.put((day, key), Request { subject, content });
+    let did = Request { subject, content: request.content };
+    state.requests.remember(decided_at, request.key, did);
 }

@@ -1,11 +1,14 @@
 //! What people and tools may do to threads and persons. They act where they stand in the log.
 
+pub use rejoinder_machine::request::Asked;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use prost::Message;
+use rejoinder_machine::request::Request;
 use rejoinder_machine::{Context, event};
-use rejoinder_model::{DAY_MS, HandleKey, InteractionId, MessageKey, Millis, PersonId, ThreadId};
+use rejoinder_model::{HandleKey, InteractionId, Millis, PersonId, ThreadId};
 use rejoinder_wire::event::{
     AttributesSet, Content, Disposition, Event, HandleAsserted, HandleUnlinked, NoteAdded, OutcomeRecorded,
     PersonsMerged, PersonsUnmerged, ThreadOpened, ThreadSplit, ThreadState, ThreadStateChanged, ThreadsUnmerged,
@@ -14,7 +17,7 @@ use rejoinder_wire::event::{
 
 use crate::life::{about, is_open};
 use crate::link::{Linker, link_persons, parts};
-use crate::record::{Link, Person, Request, Thread};
+use crate::record::{Link, Person, Thread};
 use crate::state::Threading;
 
 /// The most that a command may write; a frame has room for more.
@@ -79,17 +82,6 @@ pub enum Refusal {
     Invalid { field: &'static str, what: String },
 }
 
-/// Who asks, and how.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Asked<'a> {
-    /// Who.
-    pub actor: &'a str,
-    /// The request's id, so that a repeat does nothing.
-    pub request_id: &'a str,
-    /// The etag of the thread that the caller saw; 0: any.
-    pub etag: u64,
-}
-
 /// Decides a command.
 ///
 /// # Errors
@@ -103,11 +95,12 @@ pub fn decide(
     out: &mut Vec<Event>,
 ) -> Result<Done, Refusal> {
     let start = out.len();
-    let key = (!asked.request_id.is_empty()).then(|| MessageKey::new(workspace, "request", None, asked.request_id));
-    // A repeat must be the same command, whatever the etag was then.
-    let content = MessageKey::new(workspace, "command", None, &format!("{command:?}"));
-    if let Some(known) = key.and_then(|key| remembered(state, context.now, key)) {
-        if known.content != content {
+    let request = Request::new(workspace, asked, &format!("{command:?}"));
+    if let Some(request) = request
+        && let Some(known) = state.requests.remembered(context.now, request.key)
+    {
+        // A repeat must be the same command, whatever the etag was then.
+        if known.content != request.content {
             let what = "it was used for another command before: take a new one".to_owned();
             return Err(Refusal::Invalid { field: "request_id", what });
         }
@@ -138,15 +131,10 @@ pub fn decide(
     for event in &mut out[start..] {
         event.decided_at = context.now;
     }
-    if let (Some(key), Some(first)) = (key, out.get_mut(start)) {
-        first.request = [key.to_wire(), content.to_wire()].concat();
+    if let (Some(request), Some(first)) = (request, out.get_mut(start)) {
+        first.request = request.to_wire();
     }
     Ok(done)
-}
-
-fn remembered(state: &Threading, now: Millis, key: MessageKey) -> Option<Request> {
-    let today = u64::try_from(now / DAY_MS).unwrap_or_default();
-    [today, today.saturating_sub(1)].into_iter().find_map(|day| state.requests.get(&(day, key))).map(|r| *r)
 }
 
 struct Judge<'a> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rejoinder_machine::quarantine::{Quarantine, SetsAside};
+use rejoinder_machine::request::Requests;
 use rejoinder_machine::{
     Backing, Context, DueTimer, Failure, Own, Source, State, Table, TableVisitor, TimerKey, Timers, event,
 };
@@ -36,7 +37,7 @@ pub struct Threading {
     /// By number.
     pub threads: Table<ThreadId, Thread>,
     /// By day and key.
-    pub requests: Table<(u64, MessageKey), Request>,
+    pub requests: Requests<Request>,
     /// Inputs that were set aside.
     pub quarantine: Quarantine,
     pub(crate) timers: Timers,

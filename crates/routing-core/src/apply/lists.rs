@@ -1,9 +1,8 @@
 //! Lists and timers that follow from items and agents: brought up to date with each change of one.
 
 use rejoinder_machine::{Own, TimerKey};
-use rejoinder_model::{Millis, QueueKey, WorkItemId};
+use rejoinder_model::{AgentKey, Millis, QueueKey, WorkItemId};
 
-use super::agent_key;
 use crate::capacity;
 use crate::key::{AgeKey, TodoKey, WaitKey, Work};
 use crate::record::{Agent, Item, Phase, Queue, StaffEntry, Todo};
@@ -119,10 +118,10 @@ pub(super) fn done_with(state: &mut Routing, id: u64) {
 
 /// An agent is to find items, if any wait where it serves.
 pub(super) fn find_items(state: &mut Routing, workspace: &str, id: &str) {
-    let Some(agent) = state.agents.get(&agent_key(workspace, id)) else { return };
+    let Some(agent) = state.agents.get(&AgentKey::new(workspace, id)) else { return };
     let waits = |entry: &StaffEntry| state.queue_counts(workspace, &entry.queue).waiting > 0;
     if agent.staffed.iter().any(|entry| !entry.full && waits(entry)) {
-        let key = TodoKey { work: Work::Agent, about: agent_key(workspace, id).0 };
+        let key = TodoKey { work: Work::Agent, about: AgentKey::new(workspace, id).0 };
         state.todo.put(key, Todo { workspace: workspace.to_owned(), name: id.to_owned(), ..Todo::default() });
     }
 }
@@ -132,7 +131,7 @@ pub(super) fn change_agent(state: &mut Routing, own: Own, workspace: &str, id: &
     if id.is_empty() {
         return;
     }
-    let key = agent_key(workspace, id);
+    let key = AgentKey::new(workspace, id);
     if state.agents.get(&key).is_none() {
         let number = WorkItemId::new(own.partition, own.own_seq).0;
         state.agent_numbers.put(number, key);
@@ -223,7 +222,7 @@ fn staffed(state: &Routing, agent: &Agent) -> Vec<StaffEntry> {
 
 /// Lists an agent anew that is listed as it was before.
 fn restaff(state: &mut Routing, agent: &Agent, staffed: &[StaffEntry]) {
-    let key = agent_key(&agent.workspace, &agent.id);
+    let key = AgentKey::new(&agent.workspace, &agent.id);
     for entry in &agent.staffed {
         state.staff.remove(&entry.key(&agent.workspace, key));
     }
