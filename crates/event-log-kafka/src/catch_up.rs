@@ -12,7 +12,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Offset, TopicPartitionList};
 use rejoinder_event_log::{ReadError, StoredRecord};
 
-use crate::log::Options;
+use crate::connection::Connection;
 
 /// Readers kept.
 const READERS: usize = 8;
@@ -43,12 +43,13 @@ impl CatchUp {
     /// Records from an index on that is below the end.
     pub(crate) fn read(
         &self,
-        options: &Options,
+        connection: &Connection,
+        topic: &str,
         partition: u16,
         from: u64,
         max_bytes: usize,
     ) -> Result<Vec<StoredRecord>, ReadError> {
-        let mut reader = self.reader(options, partition, from)?;
+        let mut reader = self.reader(connection, topic, partition, from)?;
         let records = reader.read(max_bytes)?;
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         if readers.len() == READERS {
@@ -59,16 +60,16 @@ impl CatchUp {
         Ok(records)
     }
 
-    fn reader(&self, options: &Options, partition: u16, from: u64) -> Result<Reader, ReadError> {
+    fn reader(&self, connection: &Connection, topic: &str, partition: u16, from: u64) -> Result<Reader, ReadError> {
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = readers.iter().position(|reader| (reader.partition, reader.next) == (partition, from)) {
             return Ok(readers.remove(at));
         }
         drop(readers);
-        let consumer: BaseConsumer = options.consumer().create().map_err(|error| unreadable(&error))?;
+        let consumer: BaseConsumer = connection.consumer(topic).create().map_err(|error| unreadable(&error))?;
         let offset = Offset::Offset(i64::try_from(from).unwrap_or(i64::MAX));
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&options.topic, i32::from(partition), offset).map_err(|error| unreadable(&error))?;
+        list.add_partition_offset(topic, i32::from(partition), offset).map_err(|error| unreadable(&error))?;
         consumer.assign(&list).map_err(|error| unreadable(&error))?;
         Ok(Reader { partition, next: from, consumer, left: None })
     }

@@ -2,10 +2,36 @@
 
 use rdkafka::error::KafkaError;
 
+use crate::connection::ConnectionError;
+use crate::contact::Refusal;
+
 /// Why a log cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// No broker answers, or it refuses.
+    /// How the brokers are reached is configured wrongly.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// A broker does not let us in, or we do not trust it.
+    #[error("Kafka at {brokers} {refusal}: {reason}")]
+    Refused {
+        /// As given.
+        brokers: String,
+        /// What is wrong.
+        refusal: Refusal,
+        /// What librdkafka says.
+        reason: String,
+    },
+    /// No broker answers.
+    #[error(
+        "Kafka at {brokers} does not answer; is that the address of a listener that speaks as security says? {reason}"
+    )]
+    Unreached {
+        /// As given.
+        brokers: String,
+        /// What librdkafka says.
+        reason: String,
+    },
+    /// A broker answers that it cannot, or will not.
     #[error("Kafka at {brokers}: {source}")]
     Kafka {
         /// As given.
@@ -13,6 +39,16 @@ pub enum OpenError {
         /// What librdkafka says.
         #[source]
         source: KafkaError,
+    },
+    /// Copies that miss records may lead.
+    #[error(
+        "the cluster at {brokers} has no eligible leader replicas, so that a copy which misses acknowledged records \
+         may come to lead; mend it with: kafka-features.sh --bootstrap-server {brokers} upgrade \
+         --feature eligible.leader.replicas.version=1 (Kafka 4.0 or later)"
+    )]
+    EligibleLeaders {
+        /// As given.
+        brokers: String,
     },
     /// The topic has another number of partitions.
     #[error("topic {topic} has {found} partitions, {wanted} are asked for: the number is fixed when a log is created")]

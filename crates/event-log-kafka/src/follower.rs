@@ -4,19 +4,43 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rdkafka::Message as _;
-use rdkafka::consumer::BaseConsumer;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::{ClientContext, Message as _, Statistics};
 
+use crate::connection::Connection;
 use crate::log::Shared;
+use crate::metric_definitions::{ClientMetrics, measured};
 
 /// How long a look for a stop may wait.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// What the consumer tells.
+pub(crate) struct Following(ClientMetrics);
+
+impl ClientContext for Following {
+    fn stats(&self, statistics: Statistics) {
+        self.0.tell(&statistics);
+    }
+
+    /// Comes by `poll` as well.
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "Kafka cannot be read now");
+    }
+}
+
+impl ConsumerContext for Following {}
+
+pub(crate) fn consumer(connection: &Connection, topic: &str) -> KafkaResult<BaseConsumer<Following>> {
+    measured(connection.consumer(topic)).create_with_context(Following(ClientMetrics::of_consumer("follower")))
+}
+
 /// Runs until the log is closed or stops.
-pub(crate) fn run(shared: &Shared, consumer: &BaseConsumer) {
+fn run(shared: &Shared, consumer: &BaseConsumer<Following>) {
     while !shared.is_closed() {
         match consumer.poll(LOOK) {
-            None => {}
+            // Brokers come back; librdkafka tries again by itself, and the context has said why.
+            None | Some(Err(_)) => {}
             Some(Ok(message)) => {
                 let partition = u16::try_from(message.partition()).unwrap_or(u16::MAX);
                 let (index, bytes) = (message.offset(), message.payload().unwrap_or_default());
@@ -25,14 +49,15 @@ pub(crate) fn run(shared: &Shared, consumer: &BaseConsumer) {
                     return;
                 }
             }
-            // Brokers come back; librdkafka tries again by itself.
-            Some(Err(error)) => tracing::warn!(%error, "Kafka cannot be read now"),
         }
     }
 }
 
 /// A thread that ends with its log.
-pub(crate) fn start(shared: &Arc<Shared>, consumer: BaseConsumer) -> std::io::Result<std::thread::JoinHandle<()>> {
+pub(crate) fn start(
+    shared: &Arc<Shared>,
+    consumer: BaseConsumer<Following>,
+) -> std::io::Result<std::thread::JoinHandle<()>> {
     let shared = shared.clone();
     std::thread::Builder::new().name("log-follow".into()).spawn(move || run(&shared, &consumer))
 }

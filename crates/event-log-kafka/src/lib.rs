@@ -6,11 +6,20 @@
 //! late or twice does no harm. What is durable is what consumers are shown.
 
 mod catch_up;
+mod cluster;
+mod connection;
+mod contact;
+mod copies;
 mod error;
 mod follower;
 mod log;
+mod loopback;
+pub mod metric_definitions;
 mod topic;
 mod writer;
 
+pub use cluster::{Cluster, PASSWORD_VARIABLE, Security};
+pub use connection::{Connection, ConnectionError};
+pub use contact::Refusal;
 pub use error::OpenError;
 pub use log::{KafkaLog, Options};

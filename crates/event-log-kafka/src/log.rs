@@ -1,23 +1,24 @@
 //! Opening, appending, reading.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 use rejoinder_event_log::{AppendError, EventLog, LogId, MAX_RECORD_BYTES, ReadError, Ring, StoredRecord, Watcher};
 
 use crate::catch_up::CatchUp;
+use crate::cluster::Cluster;
+use crate::connection::Connection;
 use crate::error::OpenError;
-use crate::follower;
+use crate::metric_definitions::measured;
 use crate::topic::{self, PATIENCE};
 use crate::writer::Writer;
+use crate::{contact, copies, follower};
 
 /// How long a log that is closed waits for what it took.
 const LAST_WRITES: Duration = Duration::from_secs(10);
@@ -25,8 +26,8 @@ const LAST_WRITES: Duration = Duration::from_secs(10);
 /// How a log is opened.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Host and port of some brokers, with commas between them.
-    pub brokers: String,
+    /// Where it is, and how it is reached.
+    pub cluster: Cluster,
     /// The topic of the log; `TOPIC.meta` beside it holds the log's id.
     pub topic: String,
     /// Number of partitions of a new log; an existing one must have it.
@@ -38,22 +39,18 @@ pub struct Options {
     pub queue_bytes: usize,
     /// Bytes of the newest records kept in memory, for each partition.
     pub ring_bytes: usize,
-    /// More properties of librdkafka: security.
-    pub properties: BTreeMap<String, String>,
 }
 
 impl Options {
-    /// A log of a topic at some brokers, three copies of it.
-    #[must_use]
-    pub fn new(brokers: &str, topic: &str) -> Self {
+    /// A log of a topic in a cluster, three copies of it.
+    pub fn new(cluster: impl Into<Cluster>, topic: &str) -> Self {
         Self {
-            brokers: brokers.to_owned(),
+            cluster: cluster.into(),
             topic: topic.to_owned(),
             partitions: 16,
             replication: 3,
             queue_bytes: 64 << 20,
             ring_bytes: 4 << 20,
-            properties: BTreeMap::new(),
         }
     }
 
@@ -61,37 +58,12 @@ impl Options {
     pub(crate) fn min_insync(&self) -> i32 {
         (self.replication - 1).max(1)
     }
-
-    pub(crate) fn client(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.brokers).set("client.id", "rejoinder");
-        for (name, value) in &self.properties {
-            config.set(name, value);
-        }
-        config
-    }
-
-    /// Reads at the high watermark; small queues, so that an old reader takes little memory and wakes
-    /// at once.
-    pub(crate) fn consumer(&self) -> ClientConfig {
-        let mut config = self.client();
-        config
-            .set("group.id", format!("{}-readers", self.topic))
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "error")
-            .set("isolation.level", "read_uncommitted")
-            .set("check.crcs", "true")
-            .set("fetch.queue.backoff.ms", "10")
-            .set("fetch.message.max.bytes", "4000000")
-            .set("queued.max.messages.kbytes", "16384");
-        config
-    }
 }
 
 pub(crate) struct Shared {
     id: LogId,
     options: Options,
+    connection: Connection,
     rings: Vec<Mutex<Ring>>,
     watchers: RwLock<Vec<Watcher>>,
     stopped: Arc<OnceLock<String>>,
@@ -144,11 +116,14 @@ impl KafkaLog {
     /// # Errors
     /// When no broker answers, or the topic is not one that keeps everything.
     pub fn open(options: Options) -> Result<Arc<Self>, OpenError> {
-        topic::create(&options, &options.topic, options.partitions)?;
-        topic::check(&options, &options.topic, options.partitions)?;
-        let failed = |source: KafkaError| OpenError::Kafka { brokers: options.brokers.clone(), source };
-        let id = log_id(&options)?;
-        let consumer: BaseConsumer = options.consumer().create().map_err(failed)?;
+        let connection = options.cluster.connection()?;
+        contact::make(&connection)?;
+        copies::check(&connection, options.replication)?;
+        topic::create(&connection, &options, &options.topic, options.partitions)?;
+        topic::check(&connection, &options, &options.topic, options.partitions)?;
+        let failed = |source: KafkaError| OpenError::Kafka { brokers: connection.brokers().to_owned(), source };
+        let id = log_id(&connection, &options)?;
+        let consumer = follower::consumer(&connection, &options.topic).map_err(failed)?;
         let mut rings = Vec::new();
         let mut from_end = TopicPartitionList::new();
         for partition in 0..options.partitions {
@@ -163,9 +138,9 @@ impl KafkaLog {
         }
         consumer.assign(&from_end).map_err(failed)?;
         let stopped = Arc::new(OnceLock::new());
-        let writer = Writer::start(&options, stopped.clone()).map_err(failed)?;
+        let writer = Writer::start(measured(connection.client()), &options, stopped.clone()).map_err(failed)?;
         let (watchers, closed) = (RwLock::default(), AtomicBool::new(false));
-        let shared = Arc::new(Shared { id, options, rings, watchers, stopped, closed });
+        let shared = Arc::new(Shared { id, options, connection, rings, watchers, stopped, closed });
         let follower = follower::start(&shared, consumer).map_err(OpenError::Thread)?;
         Ok(Arc::new(Self { shared, writer, catch_up: CatchUp::default(), follower: Mutex::new(Some(follower)) }))
     }
@@ -194,18 +169,18 @@ impl Drop for KafkaLog {
 }
 
 /// The id of the log: the first record of the topic beside it, written by whoever came first.
-fn log_id(options: &Options) -> Result<LogId, OpenError> {
+fn log_id(connection: &Connection, options: &Options) -> Result<LogId, OpenError> {
     let name = format!("{}.meta", options.topic);
-    topic::create(options, &name, 1)?;
-    topic::check(options, &name, 1)?;
+    topic::create(connection, options, &name, 1)?;
+    topic::check(connection, options, &name, 1)?;
     let of_meta = Options { topic: name.clone(), ..options.clone() };
-    let failed = |source: KafkaError| OpenError::Kafka { brokers: options.brokers.clone(), source };
-    let consumer: BaseConsumer = of_meta.consumer().create().map_err(failed)?;
+    let failed = |source: KafkaError| OpenError::Kafka { brokers: connection.brokers().to_owned(), source };
+    let consumer: BaseConsumer = connection.consumer(&name).create().map_err(failed)?;
     let watermarks = || consumer.fetch_watermarks(&name, 0, PATIENCE);
     let (_, end) = topic::once_known(watermarks, topic::is_new).map_err(failed)?;
     if end == 0 {
         let mine = uuid::Uuid::new_v4().as_u128().to_be_bytes();
-        let writer = Writer::start(&of_meta, Arc::default()).map_err(failed)?;
+        let writer = Writer::start(connection.client(), &of_meta, Arc::default()).map_err(failed)?;
         // Another may be faster: the first one counts.
         let refused = |error: AppendError| OpenError::Id { topic: name.clone(), what: error.to_string() };
         writer.send(0, &Bytes::copy_from_slice(&mine)).map_err(refused)?;
@@ -248,7 +223,8 @@ impl EventLog for KafkaLog {
         if let Some(records) = lock(ring).read(from, max_bytes) {
             return Ok(records);
         }
-        self.catch_up.read(&self.shared.options, partition, from, max_bytes)
+        let Shared { connection, options, .. } = &*self.shared;
+        self.catch_up.read(connection, &options.topic, partition, from, max_bytes)
     }
 
     fn end(&self, partition: u16) -> u64 {

@@ -8,6 +8,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rejoinder_event_log::MAX_RECORD_BYTES;
 
+use crate::connection::Connection;
 use crate::error::OpenError;
 use crate::log::Options;
 
@@ -39,13 +40,13 @@ fn suffices(name: &str, found: &str, wanted: &str) -> bool {
     }
 }
 
-fn failed(options: &Options, source: KafkaError) -> OpenError {
-    OpenError::Kafka { brokers: options.brokers.clone(), source }
+fn failed(connection: &Connection, source: KafkaError) -> OpenError {
+    OpenError::Kafka { brokers: connection.brokers().to_owned(), source }
 }
 
 /// Creates a topic unless it is there.
-pub(crate) fn create(options: &Options, name: &str, partitions: u16) -> Result<(), OpenError> {
-    let admin = admin(options)?;
+pub(crate) fn create(connection: &Connection, options: &Options, name: &str, partitions: u16) -> Result<(), OpenError> {
+    let admin = admin(connection)?;
     let settings = settings(options);
     let mut topic = NewTopic::new(name, i32::from(partitions), TopicReplication::Fixed(options.replication));
     for (name, value) in &settings {
@@ -53,10 +54,10 @@ pub(crate) fn create(options: &Options, name: &str, partitions: u16) -> Result<(
     }
     let patience = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
     let created = futures_executor::block_on(admin.create_topics([&topic], &patience));
-    for outcome in created.map_err(|error| failed(options, error))? {
+    for outcome in created.map_err(|error| failed(connection, error))? {
         match outcome {
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((_, code)) => return Err(failed(options, KafkaError::AdminOp(code))),
+            Err((_, code)) => return Err(failed(connection, KafkaError::AdminOp(code))),
         }
     }
     Ok(())
@@ -85,7 +86,7 @@ pub(crate) fn is_new(error: &KafkaError) -> bool {
 }
 
 /// Looks whether a topic keeps what is written to it.
-pub(crate) fn check(options: &Options, name: &str, partitions: u16) -> Result<(), OpenError> {
+pub(crate) fn check(connection: &Connection, options: &Options, name: &str, partitions: u16) -> Result<(), OpenError> {
     let new = |error: &OpenError| match error {
         OpenError::Kafka { source, .. } => is_new(source),
         OpenError::Partitions { found, .. } => *found == 0,
@@ -93,14 +94,18 @@ pub(crate) fn check(options: &Options, name: &str, partitions: u16) -> Result<()
         | OpenError::Copies { .. }
         | OpenError::Cut { .. }
         | OpenError::Id { .. }
+        | OpenError::Connection(_)
+        | OpenError::Refused { .. }
+        | OpenError::Unreached { .. }
+        | OpenError::EligibleLeaders { .. }
         | OpenError::Thread(_) => false,
     };
-    once_known(|| look(options, name, partitions), new)
+    once_known(|| look(connection, options, name, partitions), new)
 }
 
-fn look(options: &Options, name: &str, partitions: u16) -> Result<(), OpenError> {
-    let admin = admin(options)?;
-    let metadata = admin.inner().fetch_metadata(Some(name), PATIENCE).map_err(|error| failed(options, error))?;
+fn look(connection: &Connection, options: &Options, name: &str, partitions: u16) -> Result<(), OpenError> {
+    let admin = admin(connection)?;
+    let metadata = admin.inner().fetch_metadata(Some(name), PATIENCE).map_err(|error| failed(connection, error))?;
     let topic = metadata.topics().iter().find(|topic| topic.name() == name);
     let found = topic.map_or(0, |topic| topic.partitions().len());
     if found != usize::from(partitions) {
@@ -117,8 +122,8 @@ fn look(options: &Options, name: &str, partitions: u16) -> Result<(), OpenError>
     let asked = [ResourceSpecifier::Topic(name)];
     let described = futures_executor::block_on(admin.describe_configs(asked.iter(), &patience));
     let mut values = BTreeMap::new();
-    for resource in described.map_err(|error| failed(options, error))? {
-        let resource = resource.map_err(|code| failed(options, KafkaError::AdminOp(code)))?;
+    for resource in described.map_err(|error| failed(connection, error))? {
+        let resource = resource.map_err(|code| failed(connection, KafkaError::AdminOp(code)))?;
         values.extend(resource.entries.into_iter().map(|entry| (entry.name, entry.value.unwrap_or_default())));
     }
     for (setting, wanted) in settings(options) {
@@ -127,7 +132,7 @@ fn look(options: &Options, name: &str, partitions: u16) -> Result<(), OpenError>
             let remedy = format!(
                 "kafka-configs.sh --bootstrap-server {} --alter --entity-type topics --entity-name {name} \
                  --add-config {setting}={wanted}",
-                options.brokers
+                connection.brokers()
             );
             return Err(OpenError::Setting { topic: name.to_owned(), name: setting, found, wanted, remedy });
         }
@@ -135,8 +140,8 @@ fn look(options: &Options, name: &str, partitions: u16) -> Result<(), OpenError>
     Ok(())
 }
 
-fn admin(options: &Options) -> Result<AdminClient<DefaultClientContext>, OpenError> {
-    options.client().create().map_err(|error| failed(options, error))
+fn admin(connection: &Connection) -> Result<AdminClient<DefaultClientContext>, OpenError> {
+    connection.client().create().map_err(|error| failed(connection, error))
 }
 
 #[cfg(test)]

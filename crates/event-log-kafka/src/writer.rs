@@ -5,21 +5,28 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rdkafka::ClientContext;
+use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::{ClientContext, Statistics};
 use rejoinder_event_log::AppendError;
 
 use crate::log::Options;
+use crate::metric_definitions::ClientMetrics;
 
 /// What the producer tells.
 struct Deliveries {
     waiting: Arc<AtomicUsize>,
     stopped: Arc<OnceLock<String>>,
+    metrics: ClientMetrics,
 }
 
 impl ClientContext for Deliveries {
+    fn stats(&self, statistics: Statistics) {
+        self.metrics.tell(&statistics);
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::warn!(%error, reason, "Kafka");
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
@@ -52,10 +59,14 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn start(options: &Options, stopped: Arc<OnceLock<String>>) -> Result<Self, KafkaError> {
+    pub(crate) fn start(
+        mut client: ClientConfig,
+        options: &Options,
+        stopped: Arc<OnceLock<String>>,
+    ) -> Result<Self, KafkaError> {
         let waiting = Arc::new(AtomicUsize::new(0));
-        let producer = options
-            .client()
+        let metrics = ClientMetrics::of_producer("writer");
+        let producer = client
             .set("enable.idempotence", "true")
             .set("acks", "all")
             // 0: never. What an outage holds back is bounded by bytes, and sheds at the edge.
@@ -64,7 +75,7 @@ impl Writer {
             .set("message.max.bytes", "2000000")
             .set("queue.buffering.max.kbytes", (options.queue_bytes / 512).max(4_096).to_string())
             .set("queue.buffering.max.messages", "1000000")
-            .create_with_context(Deliveries { waiting: waiting.clone(), stopped: stopped.clone() })?;
+            .create_with_context(Deliveries { waiting: waiting.clone(), stopped: stopped.clone(), metrics })?;
         Ok(Self { topic: options.topic.clone(), producer, waiting, limit: options.queue_bytes, stopped })
     }
 

@@ -23,7 +23,7 @@ fn fresh() -> Options {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let topic = format!("events-{}-{number}", std::process::id());
-    Options { partitions: 4, replication: 1, ..Options::new(&broker(), &topic) }
+    Options { partitions: 4, replication: 1, ..Options::new(broker().as_str(), &topic) }
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_topic_that_would_forget_is_refused_with_the_remedy() {
     let retention =
         ["--alter", "--entity-type", "topics", "--entity-name", &options.topic, "--add-config", "retention.ms=1000"];
     let altered = Command::new("java")
-        .args(["-cp", &cp, "kafka.admin.ConfigCommand", "--bootstrap-server", &options.brokers])
+        .args(["-cp", &cp, "kafka.admin.ConfigCommand", "--bootstrap-server", &options.cluster.brokers])
         .args(retention)
         .output()
         .unwrap();

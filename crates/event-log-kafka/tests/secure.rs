@@ -1,0 +1,157 @@
+//! TLS, passwords and certificates on a real broker, and what is said to who is refused.
+#![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rejoinder_event_log::EventLog as _;
+use rejoinder_event_log_kafka::{Cluster, ConnectionError, KafkaLog, OpenError, Options, Refusal, Security};
+
+/// Who is refused hears it within this time, also on a machine that is busy.
+const SOON: Duration = Duration::from_secs(8);
+
+fn script(command: &str) -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/kafka.sh");
+    let answer = Command::new(script).arg(command).output().unwrap();
+    assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+    String::from_utf8(answer.stdout).unwrap()
+}
+
+/// The broker of development, as `kafka.sh show` tells it.
+struct Broker(BTreeMap<String, String>);
+
+impl Broker {
+    fn started() -> Self {
+        script("start");
+        let lines = script("show");
+        let pairs = lines.lines().filter_map(|line| line.split_once('='));
+        Self(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
+    fn file(&self, name: &str) -> Option<PathBuf> {
+        Some(PathBuf::from(&self.0[name]))
+    }
+
+    /// As an operator would reach it with a certificate.
+    fn mutual_tls(&self) -> Cluster {
+        Cluster {
+            security: Security::Tls,
+            ca_file: self.file("ca_file"),
+            certificate_file: self.file("certificate_file"),
+            key_file: self.file("key_file"),
+            ..Cluster::from(self.0["mutual_tls"].as_str())
+        }
+    }
+
+    /// As an operator would reach it with a password.
+    fn sasl_tls(&self) -> Cluster {
+        Cluster {
+            security: Security::SaslTls,
+            ca_file: self.file("ca_file"),
+            username: Some(self.0["username"].clone()),
+            password_file: self.file("password_file"),
+            ..Cluster::from(self.0["sasl_tls"].as_str())
+        }
+    }
+}
+
+/// A log of its own.
+fn fresh(cluster: Cluster) -> Options {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let topic = format!("secure-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    Options { partitions: 2, replication: 1, ..Options::new(cluster, &topic) }
+}
+
+/// Writes with one log, and reads with another, which finds the first record on the broker.
+fn carries_a_record(cluster: Cluster) {
+    let options = fresh(cluster);
+    let log = KafkaLog::open(options.clone()).unwrap();
+    log.append(0, Bytes::from_static(b"hello")).unwrap();
+    log.close();
+    let again = KafkaLog::open(options).unwrap();
+    assert_eq!(again.read(0, 0, 100).unwrap()[0].bytes, "hello");
+}
+
+fn error(cluster: Cluster) -> OpenError {
+    let (answered, answer) = mpsc::channel();
+    std::thread::spawn(move || answered.send(KafkaLog::open(fresh(cluster)).err()));
+    answer.recv_timeout(SOON).expect("an answer within seconds").expect("it was opened")
+}
+
+#[track_caller]
+fn refuses(cluster: Cluster, expected: Refusal, says: &str) {
+    let error = error(cluster);
+    assert!(matches!(&error, OpenError::Refused { refusal, .. } if *refusal == expected), "{error:?}");
+    assert!(error.to_string().contains(says), "{error}");
+}
+
+fn password(dir: &Path, text: &str) -> Option<PathBuf> {
+    let file = dir.join("password");
+    std::fs::write(&file, text).unwrap();
+    Some(file)
+}
+
+#[test]
+fn a_user_with_a_password_is_let_in() {
+    carries_a_record(Broker::started().sasl_tls());
+}
+
+#[test]
+fn a_client_with_a_certificate_is_let_in() {
+    carries_a_record(Broker::started().mutual_tls());
+}
+
+#[test]
+fn a_wrong_user_or_password_is_refused_at_once() {
+    let (broker, dir) = (Broker::started(), tempfile::tempdir().unwrap());
+    let wrong = Cluster { password_file: password(dir.path(), "wrong\n"), ..broker.sasl_tls() };
+    refuses(wrong.clone(), Refusal::Password, "does not accept username and password");
+    let nobody = Cluster { username: Some("nobody".to_owned()), ..broker.sasl_tls() };
+    refuses(nobody, Refusal::Password, &broker.0["sasl_tls"]);
+    // A second server that is down changes nothing.
+    refuses(
+        Cluster { brokers: format!("127.0.0.1:1,{}", wrong.brokers), ..wrong },
+        Refusal::Password,
+        "invalid credentials",
+    );
+}
+
+#[test]
+fn a_broker_of_another_authority_is_not_trusted() {
+    let broker = Broker::started();
+    for cluster in [broker.sasl_tls(), broker.mutual_tls()] {
+        let other = Cluster { ca_file: broker.file("other_ca_file"), ..cluster.clone() };
+        refuses(other, Refusal::Authority, "by no authority of ca_file");
+        refuses(Cluster { ca_file: None, ..cluster }, Refusal::Authority, "certificate verify failed");
+    }
+}
+
+#[test]
+fn a_certificate_that_is_missing_or_expired_is_refused() {
+    let broker = Broker::started();
+    let none = Cluster { certificate_file: None, key_file: None, ..broker.mutual_tls() };
+    refuses(none, Refusal::Certificate, "does not accept certificate_file: it is missing, expired,");
+    let expired = Cluster {
+        certificate_file: broker.file("expired_certificate_file"),
+        key_file: broker.file("expired_key_file"),
+        ..broker.mutual_tls()
+    };
+    refuses(expired, Refusal::Certificate, "alert certificate unknown");
+    let mixed = error(Cluster { key_file: broker.file("expired_key_file"), ..broker.mutual_tls() });
+    assert!(mixed.to_string().contains("key values mismatch"), "{mixed}");
+}
+
+#[test]
+fn plaintext_leaves_the_machine_only_with_permission() {
+    let elsewhere = Cluster::from("127.0.0.1:1, 192.0.2.7:9392");
+    let refused = error(elsewhere.clone());
+    assert!(matches!(refused, OpenError::Connection(ConnectionError::Plaintext { .. })), "{refused:?}");
+    let text = refused.to_string();
+    assert!(text.contains("192.0.2.7:9392") && text.contains("insecure_plaintext = true"), "{text}");
+    assert!(Cluster { insecure_plaintext: true, ..elsewhere }.connection().is_ok());
+}
