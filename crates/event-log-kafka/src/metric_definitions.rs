@@ -126,3 +126,60 @@ impl ClientMetrics {
         *counted = now;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use metrics_exporter_prometheus::PrometheusBuilder;
+    use rdkafka::statistics::{Partition, Topic};
+
+    use super::*;
+
+    fn broker(nodeid: i32, txerrs: u64) -> Broker {
+        let state = if nodeid == 2 { "DOWN" } else { "UP" };
+        let source = if nodeid == 3 { "logical" } else { "learned" };
+        Broker { nodeid, state: state.to_owned(), source: source.to_owned(), txerrs, ..Broker::default() }
+    }
+
+    fn partition(app_offset: i64, hi_offset: i64, fetchq_size: u64) -> Partition {
+        Partition { app_offset, hi_offset, fetchq_size, fetchq_cnt: 1, ..Partition::default() }
+    }
+
+    fn told(brokers: &[Broker], partitions: &[Partition]) -> Statistics {
+        let brokers = brokers.iter().map(|broker| (broker.nodeid.to_string(), broker.clone())).collect();
+        let partitions = (0..).zip(partitions.iter().cloned()).collect();
+        let topics = HashMap::from([("events".to_owned(), Topic { partitions, ..Topic::default() })]);
+        Statistics { brokers, topics, ..Statistics::default() }
+    }
+
+    #[test]
+    fn brokers_and_partitions_are_summed() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let told = [
+            // -1: a server as it was named; the same broker is there again with its number.
+            told(&[broker(-1, 0), broker(1, 3), broker(2, 4), broker(3, 0)], &[partition(-1001, 9, 0)]),
+            // Broker 2 has left, broker 1 failed once more.
+            told(&[broker(1, 4)], &[]),
+            told(&[broker(1, 6)], &[partition(90, 100, 500), partition(7, 12, 30), partition(5, -1001, 0)]),
+        ];
+        metrics::with_local_recorder(&recorder, || {
+            let of = ClientMetrics::of_consumer("follower");
+            told.iter().for_each(|told| of.tell(told));
+            // Another process of the same name in a test.
+            ClientMetrics::of_consumer("follower").tell(&told[2]);
+        });
+        let text = recorder.handle().render();
+        let table = [
+            ("brokers_connected", "1"),
+            ("transmit_errors_total", "15"),
+            ("fetch_queue_records", "3"),
+            ("fetch_queue_bytes", "530"),
+            ("unread_records", "15"),
+        ];
+        for (name, value) in table {
+            let line = format!("rejoinder_kafka_{name}{{client=\"follower\"}} {value}\n");
+            assert!(text.contains(&line), "{line}{text}");
+        }
+    }
+}

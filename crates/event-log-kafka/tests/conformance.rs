@@ -1,6 +1,8 @@
 //! The backend does what every backend does, on a real broker: `make kafka` starts one.
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
+mod broker;
+
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,20 +12,12 @@ use bytes::Bytes;
 use rejoinder_event_log::{EventLog, conformance};
 use rejoinder_event_log_kafka::{KafkaLog, OpenError, Options};
 
-/// The broker of development; it is started if nobody has.
-fn broker() -> String {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/kafka.sh");
-    let started = Command::new(script).arg("start").output().unwrap();
-    assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
-    String::from_utf8(started.stdout).unwrap().trim().to_owned()
-}
-
 /// A log of its own.
 fn fresh() -> Options {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let topic = format!("events-{}-{number}", std::process::id());
-    Options { partitions: 4, replication: 1, ..Options::new(broker().as_str(), &topic) }
+    Options { partitions: 4, replication: 1, ..Options::new(broker::address().as_str(), &topic) }
 }
 
 #[test]

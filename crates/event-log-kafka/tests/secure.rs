@@ -1,9 +1,10 @@
 //! TLS, passwords and certificates on a real broker, and what is said to who is refused.
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
+mod broker;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -15,20 +16,13 @@ use rejoinder_event_log_kafka::{Cluster, ConnectionError, KafkaLog, OpenError, O
 /// Who is refused hears it within this time, also on a machine that is busy.
 const SOON: Duration = Duration::from_secs(8);
 
-fn script(command: &str) -> String {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/kafka.sh");
-    let answer = Command::new(script).arg(command).output().unwrap();
-    assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
-    String::from_utf8(answer.stdout).unwrap()
-}
-
 /// The broker of development, as `kafka.sh show` tells it.
 struct Broker(BTreeMap<String, String>);
 
 impl Broker {
     fn started() -> Self {
-        script("start");
-        let lines = script("show");
+        broker::address();
+        let lines = broker::script("show");
         let pairs = lines.lines().filter_map(|line| line.split_once('='));
         Self(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
