@@ -11,6 +11,7 @@ usage="kafka.sh COMMAND
   kill          kills it, as a crash does
   restart       starts it with the data that it has; stops it before, if it runs
   show          its addresses, process, keys and user, as key=value
+  tool NAME …   what kafka-NAME.sh of a distribution does: acls, configs, features, groups, topics
   with COMMAND  runs a command beside a broker; stops it afterwards if none ran before"
 
 home="${XDG_CACHE_HOME:-$HOME/.cache}/rejoinder/kafka"
@@ -172,6 +173,22 @@ expired_key_file=$tls/expired.key
 END
 }
 
+tool() {
+    case "$1" in
+        acls) class=org.apache.kafka.tools.AclCommand ;;
+        configs) class=kafka.admin.ConfigCommand ;;
+        features) class=org.apache.kafka.tools.FeatureCommand ;;
+        groups) class=org.apache.kafka.tools.consumer.group.ConsumerGroupCommand ;;
+        topics) class=org.apache.kafka.tools.TopicCommand ;;
+        *)
+            echo "there is no tool $1: acls, configs, features, groups, topics" >&2
+            exit 2
+            ;;
+    esac
+    exec java -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$home/lib/*" \
+        "$class" --bootstrap-server "$address" "${@:2}"
+}
+
 # Whoever changes a broker, or the keys, waits for others who do.
 alone() {
     mkdir -p "$broker"
@@ -186,6 +203,7 @@ case "${1:-}" in
     stop) alone finish TERM ;;
     kill) alone finish KILL ;;
     show) show ;;
+    tool) tool "${2:-}" "${@:3}" ;;
     with)
         shift
         if ! listens "$port"; then

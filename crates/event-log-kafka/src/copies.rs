@@ -60,3 +60,37 @@ fn default_min_insync(connection: &Connection) -> Result<Option<ConfigSource>, K
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::cluster::Cluster;
+
+    #[derive(Clone, Default)]
+    struct Journal(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Journal {
+        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend(line);
+            Ok(line.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn one_copy_is_taken_with_a_warning() {
+        let journal = Journal::default();
+        let writer = journal.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        let connection = Cluster::default().connection().unwrap();
+        tracing::subscriber::with_default(subscriber, || check(&connection, 1)).unwrap();
+        let told = String::from_utf8(journal.0.lock().unwrap().clone()).unwrap();
+        assert!(told.contains("WARN") && told.contains("a power cut loses what was acknowledged"), "{told}");
+    }
+}

@@ -50,6 +50,16 @@ pub enum OpenError {
         /// As given.
         brokers: String,
     },
+    /// There is no such topic, and this user may not make it.
+    #[error(
+        "topic {topic} is not there, or is not shown to this user, who may not create it; have it made with: {remedy}"
+    )]
+    MayNotCreate {
+        /// The topic.
+        topic: String,
+        /// The command that makes it.
+        remedy: String,
+    },
     /// The topic has another number of partitions.
     #[error("topic {topic} has {found} partitions, {wanted} are asked for: the number is fixed when a log is created")]
     Partitions {

@@ -4,6 +4,12 @@
 //! dense from 0: the offset is the index. One idempotent producer a process writes with `acks=all`, and
 //! never gives a record up: whether a record counts is decided by who reads it, so that one which lands
 //! late or twice does no harm. What is durable is what consumers are shown.
+//!
+//! A [`Cluster`] says how the brokers are reached, its [`Connection`] is what every client of them begins
+//! with. The cluster must have `eligible.leader.replicas.version` 1, which `kafka-features.sh describe`
+//! shows and `kafka-features.sh upgrade --feature eligible.leader.replicas.version=1` sets: without it, a
+//! copy that misses acknowledged records may come to lead. An open refuses a cluster where it is off for
+//! certain; librdkafka cannot ask whether it is on.
 
 mod catch_up;
 mod cluster;

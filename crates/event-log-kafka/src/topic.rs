@@ -57,10 +57,29 @@ pub(crate) fn create(connection: &Connection, options: &Options, name: &str, par
     for outcome in created.map_err(|error| failed(connection, error))? {
         match outcome {
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            // Rights are looked at first: it may be there, made by who may.
+            Err((_, RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed)) => {
+                let seen = admin.inner().fetch_metadata(Some(name), PATIENCE);
+                let seen = seen.map_err(|error| failed(connection, error))?;
+                if seen.topics().iter().all(|topic| topic.partitions().is_empty()) {
+                    let remedy = command_that_creates(connection, options, name, partitions);
+                    return Err(OpenError::MayNotCreate { topic: name.to_owned(), remedy });
+                }
+            }
             Err((_, code)) => return Err(failed(connection, KafkaError::AdminOp(code))),
         }
     }
     Ok(())
+}
+
+fn command_that_creates(connection: &Connection, options: &Options, name: &str, partitions: u16) -> String {
+    let settings = settings(options).map(|(name, value)| format!(" --config {name}={value}")).concat();
+    format!(
+        "kafka-topics.sh --bootstrap-server {} --create --topic {name} --partitions {partitions} \
+         --replication-factor {}{settings}",
+        connection.brokers(),
+        options.replication,
+    )
 }
 
 /// Does something once the brokers know a topic that was just created, which takes them a moment.
@@ -98,6 +117,7 @@ pub(crate) fn check(connection: &Connection, options: &Options, name: &str, part
         | OpenError::Refused { .. }
         | OpenError::Unreached { .. }
         | OpenError::EligibleLeaders { .. }
+        | OpenError::MayNotCreate { .. }
         | OpenError::Thread(_) => false,
     };
     once_known(|| look(connection, options, name, partitions), new)

@@ -3,7 +3,6 @@
 
 mod broker;
 
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -17,7 +16,7 @@ fn fresh() -> Options {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let topic = format!("events-{}-{number}", std::process::id());
-    Options { partitions: 4, replication: 1, ..Options::new(broker::address().as_str(), &topic) }
+    Options { partitions: 4, replication: 1, ..Options::new(broker::script(None, &["start"]).as_str(), &topic) }
 }
 
 #[test]
@@ -77,18 +76,8 @@ fn a_topic_that_would_forget_is_refused_with_the_remedy() {
     assert!(matches!(other, Err(OpenError::Partitions { found: 4, wanted: 8, .. })));
     let copies = KafkaLog::open(Options { replication: 3, ..options.clone() });
     assert!(matches!(copies, Err(OpenError::Copies { found: 1, wanted: 3, .. })));
-    let cp = format!(
-        "{}/rejoinder/kafka/lib/*",
-        std::env::var("XDG_CACHE_HOME").unwrap_or_else(|_| { format!("{}/.cache", std::env::var("HOME").unwrap()) })
-    );
-    let retention =
-        ["--alter", "--entity-type", "topics", "--entity-name", &options.topic, "--add-config", "retention.ms=1000"];
-    let altered = Command::new("java")
-        .args(["-cp", &cp, "kafka.admin.ConfigCommand", "--bootstrap-server", &options.cluster.brokers])
-        .args(retention)
-        .output()
-        .unwrap();
-    assert!(altered.status.success(), "{}", String::from_utf8_lossy(&altered.stderr));
+    let of_topic = ["tool", "configs", "--alter", "--entity-type", "topics", "--entity-name", &options.topic];
+    broker::script(None, &[&of_topic[..], &["--add-config", "retention.ms=1000"]].concat());
     let Err(error @ OpenError::Setting { .. }) = KafkaLog::open(options) else { panic!("it was opened") };
     assert!(error.to_string().contains("--add-config retention.ms=-1"), "{error}");
 }

@@ -1,34 +1,52 @@
-//! TLS, passwords and certificates on a real broker, and what is said to who is refused.
+//! TLS, passwords, certificates and rights on a real broker, and what is said to who is refused.
 #![expect(clippy::unwrap_used, reason = "a helper of tests fails as a test does")]
 
 mod broker;
+mod own_broker;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use figment::Figment;
+use figment::providers::{Format as _, Toml};
+use own_broker::OwnBroker;
 use rejoinder_event_log::EventLog as _;
-use rejoinder_event_log_kafka::{Cluster, ConnectionError, KafkaLog, OpenError, Options, Refusal, Security};
+use rejoinder_event_log_kafka::{
+    Cluster, ConnectionError, KafkaLog, OpenError, Options, PASSWORD_VARIABLE, Refusal, Security,
+};
 
 /// Who is refused hears it within this time, also on a machine that is busy.
 const SOON: Duration = Duration::from_secs(8);
 
-/// The broker of development, as `kafka.sh show` tells it.
+/// A broker on which rights are given.
+const PORT_OF_RIGHTS: u16 = 9_700;
+
+/// A broker of development, as `kafka.sh show` tells it.
 struct Broker(BTreeMap<String, String>);
 
 impl Broker {
     fn started() -> Self {
-        broker::address();
-        let lines = broker::script("show");
+        Self::of_port(None)
+    }
+
+    fn of_port(port: Option<u16>) -> Self {
+        broker::script(port, &["start"]);
+        let lines = broker::script(port, &["show"]);
         let pairs = lines.lines().filter_map(|line| line.split_once('='));
         Self(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 
+    fn value(&self, name: &str) -> &str {
+        &self.0[name]
+    }
+
     fn file(&self, name: &str) -> Option<PathBuf> {
-        Some(PathBuf::from(&self.0[name]))
+        Some(PathBuf::from(self.value(name)))
     }
 
     /// As an operator would reach it with a certificate.
@@ -38,7 +56,7 @@ impl Broker {
             ca_file: self.file("ca_file"),
             certificate_file: self.file("certificate_file"),
             key_file: self.file("key_file"),
-            ..Cluster::from(self.0["mutual_tls"].as_str())
+            ..Cluster::from(self.value("mutual_tls"))
         }
     }
 
@@ -47,9 +65,9 @@ impl Broker {
         Cluster {
             security: Security::SaslTls,
             ca_file: self.file("ca_file"),
-            username: Some(self.0["username"].clone()),
+            username: Some(self.value("username").to_owned()),
             password_file: self.file("password_file"),
-            ..Cluster::from(self.0["sasl_tls"].as_str())
+            ..Cluster::from(self.value("sasl_tls"))
         }
     }
 }
@@ -62,8 +80,7 @@ fn fresh(cluster: Cluster) -> Options {
 }
 
 /// Writes with one log, and reads with another, which finds the first record on the broker.
-fn carries_a_record(cluster: Cluster) {
-    let options = fresh(cluster);
+fn carries_a_record(options: Options) {
     let log = KafkaLog::open(options.clone()).unwrap();
     log.append(0, Bytes::from_static(b"hello")).unwrap();
     log.close();
@@ -90,14 +107,50 @@ fn password(dir: &Path, text: &str) -> Option<PathBuf> {
     Some(file)
 }
 
+/// The page that operators read.
+const HOW_TO: &str = include_str!("../../../docs/how-to/connect-to-kafka-securely.md");
+
+/// What its blocks of a language hold.
+fn blocks(language: &str) -> Vec<String> {
+    let begin = format!("```{language}\n");
+    HOW_TO.split(&begin).skip(1).map(|text| text.split("```").next().unwrap().to_owned()).collect()
+}
+
+/// What the page tells the server, with the addresses and files of a broker here.
+fn as_told(block: &str, here: Cluster) -> Cluster {
+    let told: Cluster = Figment::from(Toml::string(&block.replace("kafka_", ""))).extract().unwrap();
+    let names = |cluster: &Cluster| {
+        let files = [&cluster.ca_file, &cluster.certificate_file, &cluster.key_file, &cluster.password_file];
+        (cluster.security, cluster.username.clone(), files.map(Option::is_some))
+    };
+    assert_eq!(names(&told), names(&here), "{block}");
+    here
+}
+
 #[test]
 fn a_user_with_a_password_is_let_in() {
-    carries_a_record(Broker::started().sasl_tls());
+    carries_a_record(fresh(as_told(&blocks("toml")[0], Broker::started().sasl_tls())));
+}
+
+#[test]
+fn the_password_may_stand_in_the_environment() {
+    let broker = Broker::started();
+    if std::env::var(PASSWORD_VARIABLE).is_ok() {
+        return carries_a_record(fresh(Cluster { password_file: None, ..broker.sasl_tls() }));
+    }
+    // Again, in a process that has it.
+    let password = std::fs::read_to_string(broker.value("password_file")).unwrap();
+    let again = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "the_password_may_stand_in_the_environment"])
+        .env(PASSWORD_VARIABLE, password.trim())
+        .output()
+        .unwrap();
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stdout));
 }
 
 #[test]
 fn a_client_with_a_certificate_is_let_in() {
-    carries_a_record(Broker::started().mutual_tls());
+    carries_a_record(fresh(as_told(&blocks("toml")[1], Broker::started().mutual_tls())));
 }
 
 #[test]
@@ -106,7 +159,7 @@ fn a_wrong_user_or_password_is_refused_at_once() {
     let wrong = Cluster { password_file: password(dir.path(), "wrong\n"), ..broker.sasl_tls() };
     refuses(wrong.clone(), Refusal::Password, "does not accept username and password");
     let nobody = Cluster { username: Some("nobody".to_owned()), ..broker.sasl_tls() };
-    refuses(nobody, Refusal::Password, &broker.0["sasl_tls"]);
+    refuses(nobody, Refusal::Password, broker.value("sasl_tls"));
     // A second server that is down changes nothing.
     refuses(
         Cluster { brokers: format!("127.0.0.1:1,{}", wrong.brokers), ..wrong },
@@ -148,4 +201,36 @@ fn plaintext_leaves_the_machine_only_with_permission() {
     let text = refused.to_string();
     assert!(text.contains("192.0.2.7:9392") && text.contains("insecure_plaintext = true"), "{text}");
     assert!(Cluster { insecure_plaintext: true, ..elsewhere }.connection().is_ok());
+}
+
+#[test]
+fn a_user_has_the_rights_of_the_how_to_or_hears_what_is_missing() {
+    let own = OwnBroker(PORT_OF_RIGHTS);
+    let broker = Broker::of_port(Some(own.0));
+    let options = Options { topic: "rejoinder.events".to_owned(), ..fresh(broker.sasl_tls()) };
+    // From now on rights are needed.
+    own.tool(&["acls", "--add", "--allow-principal", "User:admin", "--operation", "All", "--cluster"]);
+    own.tool(&["acls", "--add", "--allow-principal", "User:admin", "--operation", "All", "--topic", "*"]);
+    let Err(error) = KafkaLog::open(options.clone()) else { panic!("it was opened") };
+    assert!(matches!(error, OpenError::MayNotCreate { .. }), "{error:?}");
+    own.run(error.to_string().split_once("made with: ").unwrap().1);
+
+    let blocks = blocks("sh").join("").replace("\\\n", " ");
+    let commands: Vec<&str> = blocks.lines().filter(|line| line.starts_with("kafka-")).collect();
+    let (user, others) = commands.split_at(1);
+    let user = user[0].replace("CHANGE-ME", "changed").replace("--entity-name rejoinder", "--entity-name second");
+    own.run(&user);
+    for command in others {
+        own.run(&command.replace("User:rejoinder", "User:second"));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let second = Cluster {
+        username: Some("second".to_owned()),
+        password_file: password(dir.path(), "changed"),
+        ..broker.sasl_tls()
+    };
+    carries_a_record(Options { cluster: second, ..options });
+    // The first user was given nothing.
+    let Err(error) = KafkaLog::open(fresh(broker.sasl_tls())) else { panic!("it was opened") };
+    assert!(matches!(error, OpenError::MayNotCreate { .. }), "{error:?}");
 }

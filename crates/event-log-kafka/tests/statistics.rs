@@ -23,8 +23,11 @@ fn the_metrics_tell_what_librdkafka_tells() {
     let recorder = PrometheusBuilder::new().install_recorder().unwrap();
     metric_definitions::describe();
     let topic = format!("statistics-{}", std::process::id());
-    let log =
-        KafkaLog::open(Options { partitions: 4, replication: 1, ..Options::new(broker::address().as_str(), &topic) });
+    let log = KafkaLog::open(Options {
+        partitions: 4,
+        replication: 1,
+        ..Options::new(broker::script(None, &["start"]).as_str(), &topic)
+    });
     let log = log.unwrap();
     (0..100).for_each(|n| log.append(n % 4, Bytes::from_static(b"hello")).unwrap());
 
