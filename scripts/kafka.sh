@@ -109,7 +109,7 @@ launch() {
             echo "$address"
             return
         fi
-        runs || break
+        kill -0 "$(cat "$broker/pid")" 2>/dev/null || break
         sleep 0.2
     done
     echo "Kafka did not start; its log is $broker/log, which ends with:" >&2
@@ -117,7 +117,10 @@ launch() {
     exit 1
 }
 
-runs() { [ -e "$broker/pid" ] && kill -0 "$(cat "$broker/pid")" 2>/dev/null; }
+# A number that is left over may be another process by now.
+runs() {
+    [ -e "$broker/pid" ] && tr '\0' ' ' 2>/dev/null <"/proc/$(cat "$broker/pid")/cmdline" | grep -q "$broker/server.properties"
+}
 
 start() {
     if listens "$port"; then
@@ -138,11 +141,15 @@ start() {
     launch
 }
 
-# finish SIGNAL: returns when the process is gone.
+# finish SIGNAL: returns when the process is gone, by force after half a minute.
 finish() {
     if runs; then
         kill "-$1" "$(cat "$broker/pid")"
-        while runs; do sleep 0.1; done
+        for _ in $(seq 300); do
+            runs || break
+            sleep 0.1
+        done
+        if runs; then kill -KILL "$(cat "$broker/pid")"; fi
     fi
     rm -f "$broker/pid"
 }
