@@ -15,6 +15,8 @@ use crate::loopback;
 /// How long one try waits for an answer. A refusal is looked for after each; 20 s in all.
 const TRIES_MS: [u64; 17] =
     [250, 250, 250, 250, 250, 250, 250, 250, 1_000, 1_000, 1_000, 1_000, 1_000, 1_000, 4_000, 4_000, 4_000];
+/// How long all that was said meanwhile is listened to: a poll of no time hears only the first of it.
+const LISTEN: Duration = Duration::from_millis(20);
 /// Where one server refuses, another may still answer for so many tries.
 const TRIES_BESIDE_A_REFUSAL: usize = 8;
 
@@ -51,8 +53,7 @@ pub(crate) fn make(connection: &Connection) -> Result<(), OpenError> {
             }
             Err(error) => tracing::debug!(%error, "no broker answers yet"),
         }
-        // Serves what was said meanwhile.
-        while client.poll(Duration::ZERO).is_some() {}
+        while client.poll(LISTEN).is_some() {}
         let heard = client.context().heard();
         let Some((refusal, reason)) = &heard.refused else { continue };
         beside_a_refusal += 1;
