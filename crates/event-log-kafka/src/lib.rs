@@ -5,6 +5,7 @@
 //! never gives a record up: whether a record counts is decided by who reads it, so that one which lands
 //! late or twice does no harm. What is durable is what consumers are shown.
 
+mod ahead;
 mod catch_up;
 mod error;
 mod follower;

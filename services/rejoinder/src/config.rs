@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use clap::ValueEnum;
 use figment::Figment;
 use figment::error::Kind;
 use figment::providers::{Env, Format as _, Serialized, Toml};
@@ -16,12 +17,24 @@ const PREFIX: &str = "REJOINDER_";
 /// Variables of the environment that tests read, and a server that they start passes over.
 const OF_TESTS: [&str; 3] = ["corpora", "crash_rounds", "golden"];
 
+/// Where an event log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogKind {
+    /// In the data directory.
+    Embedded,
+    /// In a topic of Apache Kafka.
+    Kafka,
+}
+
 /// How a server runs. Each option has the default that `Default` gives it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
-    /// Where the event log and the state lie.
+    /// Where the state lies, and the event log unless that is in Kafka.
     pub(crate) data_dir: PathBuf,
+    /// Where the event log is: `embedded`, in the data directory; or in Apache `kafka`, for several processes.
+    pub(crate) log: LogKind,
     /// Where gRPC listens. Port 0: any that is free.
     pub(crate) grpc_addr: SocketAddr,
     /// Where HTTP listens: `/metrics`, `/healthz` and `/readyz`.
@@ -42,6 +55,22 @@ pub(crate) struct Config {
     pub(crate) min_free_bytes: u64,
     /// How long timers wait after a downtime of more than a minute.
     pub(crate) downtime_grace_ms: i64,
+    /// Kafka: HOST:PORT of some brokers, with commas between them.
+    pub(crate) kafka_brokers: String,
+    /// Kafka: what the names of topics and groups begin with.
+    pub(crate) kafka_prefix: String,
+    /// Kafka: copies of each partition. 1 is for development: one broker keeps what it took in its page
+    /// cache, not on its disk.
+    pub(crate) kafka_replication: u16,
+    /// Kafka: how long a process that is not heard of keeps its partitions.
+    pub(crate) kafka_session_timeout_ms: u32,
+    /// Kafka: the name of this process in its group, which no other may have; by default one is made up
+    /// and kept in the data directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) instance: Option<String>,
+    /// Kafka: HOST:PORT where the other processes call this one; by default where gRPC listens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) advertise_addr: Option<String>,
     /// Quota of a workspace that is not named below; none by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) quota: Option<Quota>,
@@ -53,6 +82,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: PathBuf::from("rejoinder-data"),
+            log: LogKind::Embedded,
             grpc_addr: SocketAddr::from(([127, 0, 0, 1], 7400)),
             http_addr: SocketAddr::from(([127, 0, 0, 1], 7480)),
             admin_addr: None,
@@ -62,6 +92,12 @@ impl Default for Config {
             lane_queue_bytes: 32 << 20,
             min_free_bytes: 256 << 20,
             downtime_grace_ms: 120_000,
+            kafka_brokers: "127.0.0.1:9092".to_owned(),
+            kafka_prefix: "rejoinder".to_owned(),
+            kafka_replication: 3,
+            kafka_session_timeout_ms: 6_000,
+            instance: None,
+            advertise_addr: None,
             quota: None,
             quotas: BTreeMap::new(),
         }
@@ -79,6 +115,18 @@ pub(crate) struct Flags {
     pub(crate) http_addr: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) admin_addr: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) log: Option<LogKind>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kafka_brokers: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kafka_prefix: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kafka_replication: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) instance: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) advertise_addr: Option<String>,
 }
 
 impl Config {

@@ -88,7 +88,6 @@ pub(crate) async fn serve(
 /// A lane that does not answer in time keeps its last value.
 #[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
 async fn look_at_quarantine(inside: &Inside) {
-    use rejoinder_event_log::EventLog as _;
     let mut asked = JoinSet::new();
     for quarantine in inside.quarantines().each() {
         for partition in 0..inside.log.partitions() {
@@ -117,7 +116,6 @@ async fn ready(State(inside): State<Arc<Inside>>) -> (StatusCode, &'static str) 
 
 #[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
 async fn render(State(inside): State<Arc<Inside>>) -> Result<String, StatusCode> {
-    use rejoinder_event_log::EventLog as _;
     for (service, partition, status) in inside.lanes() {
         let (end, of) = (inside.log.end(partition), partition.to_string());
         let live = status.phase == rejoinder_runtime::Phase::Live;
@@ -129,7 +127,9 @@ async fn render(State(inside): State<Arc<Inside>>) -> Result<String, StatusCode>
     }
     let newest = inside.lanes().iter().map(|(_, _, status)| status.fold.now).max().unwrap_or_default();
     gauge!(AHEAD).set(newest.saturating_sub(inside.clock.wall_ms()).max(0) as f64 / 1_000.0);
-    gauge!(FREE).set(inside.log.free_bytes() as f64);
+    if let Some(bytes) = inside.log.free_bytes() {
+        gauge!(FREE).set(bytes as f64);
+    }
     gauge!(JUMPED).set(f64::from(u8::from(!inside.clock.is_trusted())));
     look_at_quarantine(&inside).await;
     rejoinder_threading::metric_definitions::look(&inside.threading).await;
