@@ -8,9 +8,11 @@
 mod catch_up;
 mod error;
 mod follower;
+mod group;
 mod log;
 mod topic;
 mod writer;
 
 pub use error::OpenError;
+pub use group::{GroupOptions, Member, Tenant};
 pub use log::{KafkaLog, Options};
