@@ -19,8 +19,13 @@ const SHORT: Duration = Duration::from_millis(5);
 const HEARTBEAT: Duration = Duration::from_millis(250);
 /// How long the coordinator may take to say who is in the group.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How much longer than its session the coordinator may keep one who is silent.
+const MARGIN: Duration = Duration::from_secs(1);
 /// The least for a group to wait for the slowest member, one that still lets go.
 const REBALANCE: Duration = Duration::from_secs(30);
+
+/// Characters of a UUID as Kafka 4 writes it.
+const BASE64_UUID: usize = 22;
 
 type Consumer = BaseConsumer<Place>;
 
@@ -35,8 +40,6 @@ enum End {
 pub(super) struct Stay {
     log: Options,
     options: GroupOptions,
-    /// Tells this process from another of the same name.
-    client: String,
     tenant: Arc<dyn Tenant>,
     wish: Arc<Wish>,
     failure: Arc<OnceLock<String>>,
@@ -50,8 +53,7 @@ impl Stay {
         wish: Arc<Wish>,
         failure: Arc<OnceLock<String>>,
     ) -> Self {
-        let client = format!("rejoinder-{}", Uuid::new_v4().simple());
-        Self { log, options, client, tenant, wish, failure }
+        Self { log, options, tenant, wish, failure }
     }
 
     /// A client that joins the group.
@@ -61,7 +63,6 @@ impl Stay {
         let consumer: Consumer = self
             .log
             .client()
-            .set("client.id", &self.client)
             .set("group.id", self.options.group(&self.log))
             .set("group.instance.id", &self.options.member)
             .set("partition.assignment.strategy", "cooperative-sticky")
@@ -94,6 +95,9 @@ impl Stay {
                 End::Fenced => tracing::warn!(group, "taken for another process of this name: joining again"),
             }
             drop(consumer);
+            if self.wish.is_to_end() {
+                return;
+            }
             consumer = match self.consumer() {
                 Ok(consumer) => consumer,
                 Err(error) => return self.fail(format!("group {group}: {error}")),
@@ -127,6 +131,9 @@ impl Stay {
                 // Brokers come back; librdkafka tries again by itself.
                 tracing::debug!(%error, "the group cannot be reached now");
             }
+            // librdkafka looks only once or twice a second whether a heartbeat is due, unless something wakes
+            // it: a heartbeat is how a member hears that the group moves.
+            let _ = consumer.subscription();
             match consumer.client().fatal_error() {
                 Some((RDKafkaErrorCode::FencedInstanceId, _)) => return Some(End::Fenced),
                 Some((_, what)) => return Some(End::Other(what)),
@@ -140,20 +147,34 @@ impl Stay {
     }
 
     /// Whether another process has this one's name. A client that lost its own member id, as after a
-    /// session that ended without contact, is fenced by itself: then the name is still its own.
+    /// session that ended without contact, is fenced by itself: then nobody keeps the name in the group,
+    /// and it is free once the session has ended there too.
     fn is_taken(&self, consumer: &Consumer) -> bool {
+        let group = self.options.group(&self.log);
+        // Brokers make a member's id of its name and a UUID, in one of two ways of writing.
         let of_this_name = |id: &str| {
             let unique = id.strip_prefix(&self.options.member).and_then(|rest| rest.strip_prefix('-'));
-            unique.is_some_and(|unique| Uuid::try_parse(unique).is_ok())
+            unique.is_some_and(|unique| unique.len() == BASE64_UUID || Uuid::try_parse(unique).is_ok())
         };
+        let over = || now() + self.options.session_timeout + MARGIN;
+        let mut until = over();
         while !self.wish.is_to_end() {
-            match consumer.fetch_group_list(Some(&self.options.group(&self.log)), PATIENCE) {
+            match consumer.fetch_group_list(Some(&group), PATIENCE) {
                 Ok(list) => {
                     let mut members = list.groups().iter().flat_map(|group| group.members());
-                    return members.any(|member| of_this_name(member.id()) && member.client_id() != self.client);
+                    if !members.any(|member| of_this_name(member.id())) {
+                        return false;
+                    } else if now() > until {
+                        return true;
+                    }
                 }
-                Err(error) => tracing::debug!(%error, "who is in the group is not known now"),
+                Err(error) => {
+                    tracing::debug!(%error, "who is in the group is not known now");
+                    // A coordinator that comes back counts all sessions anew.
+                    until = over();
+                }
             }
+            std::thread::sleep(HEARTBEAT);
         }
         false
     }
