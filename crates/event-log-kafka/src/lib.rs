@@ -9,9 +9,11 @@ mod ahead;
 mod catch_up;
 mod error;
 mod follower;
+mod group;
 mod log;
 mod topic;
 mod writer;
 
 pub use error::OpenError;
+pub use group::{GroupOptions, Member, Tenant};
 pub use log::{KafkaLog, Options};
