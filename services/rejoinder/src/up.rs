@@ -16,7 +16,13 @@ use crate::table::say;
 pub(crate) async fn run(config: &Config, services: &[Service]) -> anyhow::Result<Ended> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    let server = match Server::start(config, services).await {
+    let starting = tokio::select! {
+        starting = Server::start(config, services) => starting,
+        // Whoever waits for brokers can be told to stop.
+        _ = terminate.recv() => return Ok(Ended::Well),
+        _ = interrupt.recv() => return Ok(Ended::Well),
+    };
+    let server = match starting {
         Err(error) => return Err(error.downcast::<StateDamaged>().map_or_else(|error| error, start_anew)),
         Ok(server) => server,
     };
