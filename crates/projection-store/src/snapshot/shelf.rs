@@ -47,8 +47,9 @@ pub(super) fn remove(folder: &Path) -> Result<(), SnapshotError> {
     copy::remove(folder)
 }
 
-/// Removes old snapshots of a log, and says how many. Of each set of services the newest `keep` stay,
-/// and the one that reaches furthest, if that is another. What no reader of this version can use (half
+/// Removes old snapshots of a log, and says how many. Of each set of services the newest `keep` stay (one
+/// at least), and the one that reaches furthest, if that is another: who begins anew and takes snapshots
+/// on the way must not push it out. What no reader of this version can use (half
 /// written, damaged, of another state format) stays for a day: somebody may be at work on it, or a
 /// roll-back may want it.
 ///

@@ -55,6 +55,17 @@ fn instances_of_the_same_services_take_turns_and_a_restart_takes_none() {
 }
 
 #[test]
+fn of_two_who_take_one_at_the_same_time_one_does() {
+    let world = World::new();
+    write(&world.store, Service::Ingest, 0, 40);
+    let one = snapshots(&world, "one");
+    let take = || one.take(&world.store, START).unwrap().is_some();
+    let taken = std::thread::scope(|scope| [scope.spawn(take), scope.spawn(take)].map(|it| it.join().unwrap()));
+    assert_eq!((taken.iter().filter(|taken| **taken).count(), world.shelf().len()), (1, 1), "{taken:?}");
+    assert!(one.due(START + HOUR_MS));
+}
+
+#[test]
 fn a_failure_is_counted_and_tried_again_sooner() {
     let world = World::new();
     fs::write(world.dir.path().join("shared"), "a file where the directory should be").unwrap();
