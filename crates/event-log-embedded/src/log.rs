@@ -160,18 +160,6 @@ impl EmbeddedLog {
         }
     }
 
-    /// Why the log has stopped, if it has: no write can be promised any more, the process must end.
-    #[must_use]
-    pub fn stopped(&self) -> Option<&str> {
-        self.shared.stopped.get().map(String::as_str)
-    }
-
-    /// Free bytes of the disk that it lies on.
-    #[must_use]
-    pub fn free_bytes(&self) -> u64 {
-        rustix::fs::statvfs(&self.shared.dir).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
-    }
-
     /// Reads every record: checksums, density, what the headers say.
     ///
     /// # Errors
@@ -204,20 +192,6 @@ impl EmbeddedLog {
             verified.records.push(next);
         }
         Ok(verified)
-    }
-
-    /// Writes what is queued, syncs and lets go of the directory. Appends fail from now on.
-    pub fn close(&self) {
-        self.shared.queue.close();
-        if let Some(appender) = lock(&self.appender).take() {
-            let _ = appender.join();
-            if let Err(error) = self.shared.db.flush_wal(true) {
-                self.shared.stop(error.to_string());
-            } else if let Some(high_water) = lock(&self.shared.high_water).as_ref() {
-                high_water.mark(self.shared.ends());
-            }
-        }
-        drop(lock(&self.shared.high_water).take());
     }
 }
 
@@ -393,6 +367,29 @@ impl EventLog for EmbeddedLog {
 
     fn watch(&self, watcher: Watcher) {
         self.shared.watchers.write().unwrap_or_else(PoisonError::into_inner).push(watcher);
+    }
+
+    fn stopped(&self) -> Option<&str> {
+        self.shared.stopped.get().map(String::as_str)
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        let disk = rustix::fs::statvfs(&self.shared.dir).ok()?;
+        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
+    /// Also lets go of the directory.
+    fn close(&self) {
+        self.shared.queue.close();
+        if let Some(appender) = lock(&self.appender).take() {
+            let _ = appender.join();
+            if let Err(error) = self.shared.db.flush_wal(true) {
+                self.shared.stop(error.to_string());
+            } else if let Some(high_water) = lock(&self.shared.high_water).as_ref() {
+                high_water.mark(self.shared.ends());
+            }
+        }
+        drop(lock(&self.shared.high_water).take());
     }
 }
 

@@ -169,22 +169,6 @@ impl KafkaLog {
         let follower = follower::start(&shared, consumer).map_err(OpenError::Thread)?;
         Ok(Arc::new(Self { shared, writer, catch_up: CatchUp::default(), follower: Mutex::new(Some(follower)) }))
     }
-
-    /// Why the log takes nothing any more, if so.
-    pub fn stopped(&self) -> Option<&str> {
-        self.shared.stopped.get().map(String::as_str)
-    }
-
-    /// Writes what was taken, and ends.
-    pub fn close(&self) {
-        self.writer.flush(LAST_WRITES);
-        self.shared.closed.store(true, Ordering::Release);
-        if let Some(follower) = lock(&self.follower).take()
-            && follower.join().is_err()
-        {
-            tracing::error!("the follower of the event log panicked");
-        }
-    }
 }
 
 impl Drop for KafkaLog {
@@ -257,5 +241,19 @@ impl EventLog for KafkaLog {
 
     fn watch(&self, watcher: Watcher) {
         self.shared.watchers.write().unwrap_or_else(PoisonError::into_inner).push(watcher);
+    }
+
+    fn stopped(&self) -> Option<&str> {
+        self.shared.stopped.get().map(String::as_str)
+    }
+
+    fn close(&self) {
+        self.writer.flush(LAST_WRITES);
+        self.shared.closed.store(true, Ordering::Release);
+        if let Some(follower) = lock(&self.follower).take()
+            && follower.join().is_err()
+        {
+            tracing::error!("the follower of the event log panicked");
+        }
     }
 }

@@ -11,7 +11,7 @@ fn options() -> Options {
 }
 
 fn record(n: u64) -> Bytes {
-    claim(Service::Ingest, Claim { prev_epoch: n, lane_is_new: false, nonce: n }, 0)
+    claim(Service::Ingest, Claim { prev_epoch: n, lane_is_new: false, nonce: n, ..Claim::default() }, 0)
 }
 
 fn filled(dir: &Path, records: u64) {

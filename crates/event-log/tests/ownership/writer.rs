@@ -140,7 +140,7 @@ impl Writer {
     pub(crate) fn claim_again(&self, rules: Rules) -> Record {
         let epoch = self.fold.lane(LANE).epoch;
         let nonce = self.nonce(rules);
-        let claim = Claim { prev_epoch: epoch.unwrap_or_default(), lane_is_new: epoch.is_none(), nonce };
+        let claim = Claim { prev_epoch: epoch.unwrap_or_default(), lane_is_new: epoch.is_none(), nonce, ..Claim::default() };
         Record::new(LANE, Header { claim: Some(claim), ..Header::default() })
     }
 
