@@ -60,6 +60,37 @@ fn a_lane_from_an_older_snapshot_folds_the_rest_and_is_as_one_that_folded_all() 
 }
 
 #[test]
+fn a_lane_that_writes_little_in_a_busy_partition_stores_its_state_too() {
+    let world = World::new(MemoryLog::new(1));
+    let options = Options { store_records: 100, ..World::options() };
+    let open = || {
+        let (store, jobs) = (world.store.lane(Service::Ingest, 0), world.jobs.clone());
+        Lane::<Adder>::open(0, world.log.clone(), world.clock.clone(), store, jobs, options).unwrap()
+    };
+    let others = |records: usize| {
+        let claim = Claim { prev_epoch: 1_000_000, ..Claim::default() };
+        (0..records).for_each(|_| world.log.append(0, record::claim(Service::Threading, claim.clone(), 0)).unwrap());
+    };
+    let stored = || world.store.lane(Service::Ingest, 0).meta().unwrap().map_or(0, |meta| meta.applied);
+    let mut adder = open();
+    world.add("w", 3);
+    settle(vec![&mut adder]);
+    others(90);
+    adder.step();
+    assert_eq!(stored(), 0);
+    others(90);
+    adder.step();
+    assert_eq!(stored(), world.log.end(0), "it is live");
+    drop(adder);
+    others(110);
+    let mut adder = open();
+    adder.step();
+    assert!(stored() >= 290, "it folds along");
+    settle(vec![&mut adder]);
+    assert_eq!(sum(&adder), 3);
+}
+
+#[test]
 fn a_snapshot_from_beyond_the_end_of_the_log_or_of_another_past_is_dropped_and_the_log_is_folded() {
     let shared = tempfile::tempdir().unwrap();
     let world = World::new(MemoryLog::new(1));
