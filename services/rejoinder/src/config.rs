@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 
 /// What the names of options begin with in the environment.
 const PREFIX: &str = "REJOINDER_";
+/// The file in the data directory with the name that was made up for this process.
+const INSTANCE_FILE: &str = "instance";
 /// Variables of the environment that tests read, and a server that they start passes over.
 const OF_TESTS: [&str; 3] = ["corpora", "crash_rounds", "golden"];
 
@@ -71,6 +73,13 @@ pub(crate) struct Config {
     /// Kafka: HOST:PORT where the other processes call this one; by default where gRPC listens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) advertise_addr: Option<String>,
+    /// A directory that instances share, for snapshots of the state; none are taken without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) snapshot_dir: Option<PathBuf>,
+    /// The time between two snapshots of the same services.
+    pub(crate) snapshot_every_ms: i64,
+    /// How many snapshots of the same services are kept.
+    pub(crate) snapshot_keep: usize,
     /// Quota of a workspace that is not named below; none by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) quota: Option<Quota>,
@@ -98,6 +107,9 @@ impl Default for Config {
             kafka_session_timeout_ms: 6_000,
             instance: None,
             advertise_addr: None,
+            snapshot_dir: None,
+            snapshot_every_ms: 3_600_000,
+            snapshot_keep: 2,
             quota: None,
             quotas: BTreeMap::new(),
         }
@@ -143,6 +155,26 @@ impl Config {
         let config: Self = figment.extract().map_err(|error| explained(error, file))?;
         anyhow::ensure!(config.partitions > 0, "partitions: there must be one at least");
         Ok(config)
+    }
+
+    /// The name of this process among others: as said, or as made up at its first start.
+    ///
+    /// # Errors
+    /// When the data directory cannot be written.
+    pub(crate) fn instance_name(&self) -> anyhow::Result<String> {
+        if let Some(name) = &self.instance {
+            return Ok(name.clone());
+        }
+        let file = self.data_dir.join(INSTANCE_FILE);
+        match std::fs::read_to_string(&file) {
+            Ok(name) if !name.trim().is_empty() => Ok(name.trim().to_owned()),
+            _ => {
+                let name = uuid::Uuid::new_v4().simple().to_string();
+                let written = std::fs::create_dir_all(&self.data_dir).and_then(|()| std::fs::write(&file, &name));
+                written.with_context(|| format!("cannot write {}", file.display()))?;
+                Ok(name)
+            }
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! The inside of a process: the log, and the lanes of all services over it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use rejoinder_event_log::EventLog;
@@ -31,6 +31,8 @@ pub(crate) struct Inside {
     pub(crate) sla: Arc<Lanes<SlaTimer>>,
     /// The rights to the lanes, by service and partition; empty in a process that has the log alone.
     pub(crate) tenures: BTreeMap<Service, Vec<Arc<Tenure>>>,
+    /// The age of the newest snapshot in milliseconds, and how many could not be taken; `None`: none are.
+    snapshots: Mutex<Option<(Option<Millis>, u64)>>,
     /// How many services of this process have not heard of their group yet which partitions they have.
     pub(crate) unjoined: AtomicUsize,
 }
@@ -56,7 +58,22 @@ impl Inside {
         let started_at = clock.wall_ms();
         let (tenures, unjoined) =
             (opening.tenures, AtomicUsize::new(over.group.as_ref().map_or(0, |_| over.services.len())));
-        Ok((Self { log, news, clock, started_at, ingest, threading, routing, sla, tenures, unjoined }, groups))
+        Ok((
+            Self {
+                log,
+                news,
+                clock,
+                started_at,
+                ingest,
+                threading,
+                routing,
+                sla,
+                tenures,
+                snapshots: Mutex::default(),
+                unjoined,
+            },
+            groups,
+        ))
     }
 
     /// How one lane is, if its service runs here.
@@ -107,6 +124,14 @@ impl Inside {
         let name = workspace.to_owned();
         let (known, _) = self.ingest.ask(workspace, "", move |ingest| ingest.workspace(&name).is_some()).await?;
         if known { Ok(()) } else { Err(refuse::not_found("workspace", workspace)) }
+    }
+
+    pub(crate) fn snapshots_are(&self, age_ms: Option<Millis>, failures: u64) {
+        *self.snapshots.lock().unwrap_or_else(PoisonError::into_inner) = Some((age_ms, failures));
+    }
+
+    pub(crate) fn snapshots(&self) -> Option<(Option<Millis>, u64)> {
+        *self.snapshots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why the process cannot go on, if so: no write can be promised any more.

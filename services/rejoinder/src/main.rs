@@ -25,6 +25,7 @@ mod query;
 mod remote;
 mod replay;
 mod server;
+mod state;
 mod table;
 mod up;
 

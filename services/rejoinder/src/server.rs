@@ -1,14 +1,13 @@
 //! A process over the event log: all services of `up` and `demo`, or the one of `serve`.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use rejoinder_ingest::Admission;
 use rejoinder_model::{MINUTE_MS, Millis, Service};
-use rejoinder_projection_store::{OpenError, ProjectionStore};
+use rejoinder_projection_store::ProjectionStore;
 use rejoinder_runtime::{Clock, Memory, Options as LaneOptions, Phase, SystemClock, Workers};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -19,21 +18,16 @@ use crate::backend;
 use crate::config::{Config, LogKind};
 use crate::inside::{Group, Inside, Over};
 use crate::membership::Membership;
+use crate::state::State;
 use crate::{grpc, http};
 
 /// How long open calls may go on when the server stops.
 const LAST_CALLS: Duration = Duration::from_secs(5);
-/// What RocksDB keeps of the state in memory, besides the lanes.
-const STATE_CACHE_BYTES: usize = 64 << 20;
-/// How much of the state is read to look for damage: before the start, and then every second.
-const PATROL_BYTES: usize = 8 << 20;
-/// Seconds after which all of the state is looked at again.
-const PATROL_EVERY: u32 = 3_600;
 
 /// The state was found damaged while it was in use.
 #[derive(Debug, thiserror::Error)]
 #[error("the state is damaged: {0}; the next start rebuilds it from the event log")]
-pub(crate) struct StateDamaged(String);
+pub(crate) struct StateDamaged(pub(crate) String);
 
 /// A running server.
 pub(crate) struct Server {
@@ -69,31 +63,6 @@ async fn listen(addr: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     listener.with_context(|| format!("cannot listen on {addr}: stop what does, or name another address with {flag}"))
 }
 
-/// Opens the state; one that is damaged is put aside and made anew from the log.
-fn open_state(dir: &Path, clock: &dyn Clock) -> anyhow::Result<ProjectionStore> {
-    match ProjectionStore::open(dir, STATE_CACHE_BYTES) {
-        Err(OpenError::Damaged { what, .. }) => {
-            let aside = PathBuf::from(format!("{}.damaged-{}", dir.display(), clock.wall_ms()));
-            tracing::error!(what, aside = %aside.display(), "the state is damaged: it is put aside and rebuilt");
-            forget_older(dir);
-            std::fs::rename(dir, &aside).with_context(|| format!("cannot move {} aside", dir.display()))?;
-            Ok(ProjectionStore::open(dir, STATE_CACHE_BYTES)?)
-        }
-        opened => Ok(opened?),
-    }
-}
-
-/// Of states put aside the newest stays, for whoever looks for the cause: a bad disk must not fill.
-fn forget_older(dir: &Path) {
-    let prefix = format!("{}.damaged-", dir.file_name().unwrap_or_default().to_string_lossy());
-    let entries = dir.parent().and_then(|parent| std::fs::read_dir(parent).ok()).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)) {
-        if let Err(error) = std::fs::remove_dir_all(entry.path()) {
-            tracing::warn!(%error, path = %entry.path().display(), "an old damaged state cannot be removed");
-        }
-    }
-}
-
 impl Server {
     /// Starts services; when it returns, every lane is live or stands by, and calls are answered.
     ///
@@ -118,8 +87,10 @@ impl Server {
         let opened = config.clone();
         // Asks brokers, and waits for them.
         let log = tokio::task::spawn_blocking(move || backend::open(&opened)).await??;
-        let store = Arc::new(open_state(&config.data_dir.join("state"), &*clock)?);
-        let patrol = store.patrol(&[], PATROL_BYTES).map_err(StateDamaged)?;
+        let (opened, known, of) = (config.clone(), log.clone(), services.to_vec());
+        let at = clock.wall_ms();
+        let state = tokio::task::spawn_blocking(move || State::open(&opened, &of, &*known, at)).await??;
+        let store = state.store.clone();
         let options = LaneOptions {
             heartbeat_ms: MINUTE_MS,
             grace_ms: config.downtime_grace_ms,
@@ -144,7 +115,7 @@ impl Server {
         let (stop, stopping) = watch::channel(false);
         let mut edges = vec![
             tokio::spawn(serve_grpc(grpc, inside.clone(), admission.clone(), stopping.clone())),
-            tokio::spawn(keep_house(inside.clone(), admission, store.clone(), patrol, stopping.clone())),
+            tokio::spawn(state.keep(inside.clone(), admission, until_stopped(stopping.clone()))),
         ];
         let operators = http::admin(inside.clone())?;
         let public = match admin {
@@ -265,39 +236,4 @@ async fn serve_grpc(
         }
     });
     router.serve_with_incoming_shutdown(incoming, until_stopped(stopping)).await.context("gRPC")
-}
-
-/// Looks at the disk, looks for damage in the state, and makes the state durable now and then, so that a restart folds little.
-async fn keep_house(
-    inside: Arc<Inside>,
-    admission: Arc<Admission>,
-    store: Arc<ProjectionStore>,
-    mut patrol: Option<Vec<u8>>,
-    stopping: watch::Receiver<bool>,
-) -> anyhow::Result<()> {
-    const LOOK: Duration = Duration::from_secs(1);
-    const SYNC_EVERY: u32 = 15;
-    for round in 1_u32.. {
-        admission.free_bytes_are(inside.log.free_bytes().unwrap_or(u64::MAX));
-        if round % SYNC_EVERY == 0 {
-            let store = store.clone();
-            if let Err(what) = tokio::task::spawn_blocking(move || store.sync()).await? {
-                tracing::error!(what, "the state cannot be written: a restart will fold more of the log");
-            }
-        }
-        if round % PATROL_EVERY == 0 {
-            patrol.get_or_insert_default();
-        }
-        if let Some(from) = patrol.take() {
-            let store = store.clone();
-            match tokio::task::spawn_blocking(move || store.patrol(&from, PATROL_BYTES)).await? {
-                Ok(next) => patrol = next,
-                Err(what) => tracing::error!(what, "the state cannot be read"),
-            }
-        }
-        if tokio::time::timeout(LOOK, until_stopped(stopping.clone())).await.is_ok() {
-            break;
-        }
-    }
-    Ok(())
 }
