@@ -4,7 +4,7 @@
 //! nothing: librdkafka is told of no partition at all, and the group keeps what it assigned all the same.
 //! What an assignment is worth is shown by asking: an offset commit, which the coordinator takes only from
 //! a member of the present generation. Who holds a confirmation counts the session time-out from the
-//! moment at which it was asked, and is never wrong about a member that the group gave up.
+//! moment at which it was asked, and then knows that the group may have given this member up.
 
 mod place;
 mod stay;
@@ -18,8 +18,9 @@ use crate::error::OpenError;
 use crate::log::Options;
 use stay::Stay;
 
-/// What a member is told by its group; called from the member's own thread, which asks nothing and
-/// confirms nothing meanwhile.
+/// What a member is told by its group. `revoke` and `lost` come from the member's own thread, the other
+/// two from the one that asks for it: other partitions are confirmed while some are let go, the same ones
+/// never.
 pub trait Tenant: Send + Sync + 'static {
     /// The first record that the partition's owner has not considered: the offset that is committed, so
     /// that tools which show lag show it.
@@ -27,11 +28,13 @@ pub trait Tenant: Send + Sync + 'static {
 
     /// The group gives these partitions to this member, and its coordinator said so to a question asked
     /// then: about once a second, and at once when some were added. What is not named is not taken away.
-    /// Nothing is named when a rebalance has left this member without any.
+    /// Nothing is named when a rebalance has left this member without any. It must not wait for anything:
+    /// nothing can be taken away meanwhile.
     fn confirmed(&self, partitions: &[u16], asked_at: Instant);
 
-    /// The group wants these partitions for others: returns once they are let go. The group waits, and
-    /// so do the confirmations of what stays: it must return well within the session time-out.
+    /// The group wants these partitions for others: returns once they are let go. The group waits, and a
+    /// rebalance that begins meanwhile holds up the confirmations of all members: it must return well
+    /// within the session time-out.
     fn revoke(&self, partitions: &[u16]);
 
     /// These partitions are others' already: the session ended, or another process took the name.
@@ -105,7 +108,8 @@ impl Member {
         Ok(Self { wish, failure, thread: Some(thread.map_err(OpenError::Thread)?) })
     }
 
-    /// Why this member takes part no more, if so: another process has joined under its name.
+    /// Why this member takes part no more, if so: another process has joined under its name, which is sure
+    /// a session time-out after its partitions were lost.
     #[must_use]
     pub fn failure(&self) -> Option<&str> {
         self.failure.get().map(String::as_str)

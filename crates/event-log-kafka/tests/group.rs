@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::{ClientConfig, TopicPartitionList};
 use rejoinder_event_log_kafka::{GroupOptions, KafkaLog, Member, Options};
 
 use child::Process;
@@ -64,10 +66,24 @@ fn taken_from<'e>(entries: &'e [Entry], member: &'e str, kind: Kind) -> impl Ite
     entries.iter().filter(move |entry| entry.member == member && entry.kind == kind)
 }
 
+/// What tools that show lag go by.
+fn committed(options: &Options) -> Vec<i64> {
+    let mut asked = TopicPartitionList::new();
+    asked.add_partition_range(&options.topic, 0, i32::from(PARTITIONS) - 1);
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &options.brokers)
+        .set("group.id", GroupOptions::new("routing", "nobody").group(options))
+        .create()
+        .unwrap();
+    let found = consumer.committed_offsets(asked, Duration::from_secs(10)).unwrap();
+    found.elements().iter().map(|element| element.offset().to_raw().unwrap()).collect()
+}
+
 fn report(what: &str, micros: u64) {
     println!("{what}: {} ms", micros / 1_000);
 }
 
+/// No test: what a child process of this executable runs.
 #[test]
 fn member_of_a_test() {
     child::live();
@@ -116,6 +132,7 @@ fn a_member_more_and_a_member_less_move_what_is_needed_and_nothing_twice() {
     let others: BTreeSet<&str> =
         entries.iter().filter(|entry| entry.at >= start && entry.kind == Kind::Revoke).map(|e| &*e.member).collect();
     assert_eq!(others, BTreeSet::from(["two"]), "nobody else lets go");
+    assert_eq!(committed(&options), (0..PARTITIONS).map(|partition| i64::from(partition) + 1_000).collect::<Vec<_>>());
     no_overlap(&entries);
     assert_eq!(holders(&entries).keys().copied().collect::<BTreeSet<_>>(), all());
     drop((one, three));

@@ -39,6 +39,8 @@ pub(super) struct Place {
     tenant: Arc<dyn Tenant>,
     held: Mutex<Held>,
     news: Condvar,
+    /// Brokers are away, and that was said.
+    away: AtomicBool,
     panicked: AtomicBool,
 }
 
@@ -49,8 +51,15 @@ fn partitions_of(list: &TopicPartitionList) -> Vec<u16> {
 impl Place {
     pub(super) fn new(topic: &str, tenant: Arc<dyn Tenant>) -> Self {
         let held = Held { partitions: BTreeSet::new(), asked: BTreeSet::new(), next: now(), ended: false };
-        let (news, panicked) = (Condvar::new(), AtomicBool::new(false));
-        Self { topic: topic.to_owned(), tenant, held: Mutex::new(held), news, panicked }
+        let (held, news) = (Mutex::new(held), Condvar::new());
+        Self {
+            topic: topic.to_owned(),
+            tenant,
+            held,
+            news,
+            away: AtomicBool::default(),
+            panicked: AtomicBool::default(),
+        }
     }
 
     /// Asks the coordinator again and again whether what is held still is, until the end. A question
@@ -66,6 +75,9 @@ impl Place {
                 let _ = offsets.add_partition_offset(&self.topic, i32::from(partition), offset);
             }
             let answer = consumer.commit(&offsets, CommitMode::Sync);
+            if answer.is_ok() {
+                self.away.store(false, Ordering::Relaxed);
+            }
             let mut held = self.held();
             let confirmed: Vec<u16> = std::mem::take(&mut held.asked).into_iter().collect();
             match answer {
@@ -161,7 +173,12 @@ impl Place {
 
 impl ClientContext for Place {
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "Kafka");
+        // Once an outage, not with each of several tries a second.
+        if self.away.swap(true, Ordering::Relaxed) {
+            tracing::debug!(%error, reason, "Kafka");
+        } else {
+            tracing::warn!(%error, reason, "Kafka");
+        }
     }
 }
 

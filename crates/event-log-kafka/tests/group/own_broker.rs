@@ -49,6 +49,9 @@ impl OwnBroker {
             "offsets.topic.num.partitions=1".to_owned(),
             "group.initial.rebalance.delay.ms=0".to_owned(),
             "log.cleaner.dedupe.buffer.size=16777216".to_owned(),
+            // One that was killed is let in again only when its own session at the controller is over.
+            "broker.heartbeat.interval.ms=500".to_owned(),
+            "broker.session.timeout.ms=2000".to_owned(),
         ];
         let file = home.path().join("server.properties");
         std::fs::write(&file, settings.join("\n")).unwrap();
