@@ -64,22 +64,25 @@ impl Desk {
         Ok(Self { service, log, woken, lanes, frame: FrameBuilder::default(), event: message(), events_a_frame })
     }
 
-    /// Takes every lane of the service, and waits until the log says so.
+    /// Takes every lane of the service over, and waits until the log says so.
     pub(crate) fn claim(&mut self) -> anyhow::Result<()> {
-        let partitions = self.log.partitions();
-        for partition in 0..partitions {
-            let claim = Claim { lane_is_new: true, nonce: u64::from(partition) + 1, ..Claim::default() };
-            self.log.append(partition, record::claim(self.service, claim, clock::wall_ms()))?;
+        let service = self.service;
+        let epochs: Vec<Option<u64>> = self.lanes.iter().map(|lane| lane.fold.lane(service).epoch).collect();
+        for (partition, epoch) in (0_u16..).zip(&epochs) {
+            let (prev_epoch, lane_is_new) = (epoch.unwrap_or_default(), epoch.is_none());
+            let claim = Claim { prev_epoch, lane_is_new, nonce: u64::from(partition) + 1, ..Claim::default() };
+            self.log.append(partition, record::claim(service, claim, clock::wall_ms()))?;
         }
         let deadline = clock::now() + PATIENCE;
-        while self.lanes.iter().any(|lane| lane.fold.lane(self.service).epoch.is_none()) {
-            ensure!(clock::now() < deadline, "the claims of {} are not read back", self.service.name());
+        let is_old = |(lane, epoch): (&Lane, &Option<u64>)| lane.fold.lane(service).epoch == *epoch;
+        while self.lanes.iter().zip(&epochs).any(is_old) {
+            ensure!(clock::now() < deadline, "the claims of {} are not read back", service.name());
             if let Some(partition) = self.wait(Duration::from_millis(100))? {
                 self.read(partition)?;
             }
         }
         for lane in &mut self.lanes {
-            (lane.next_frame_no, lane.next_own_seq) = (1, 1);
+            (lane.next_frame_no, lane.next_own_seq) = (1, lane.fold.lane(service).next_own_seq);
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use rejoinder_model::Service;
 use super::desk::Desk;
 use super::{Broker, Meter, Outcome};
 use crate::clock;
+use crate::latency::Latencies;
 
 /// Partitions of a log, as a new one has them.
 pub(crate) const PARTITIONS: u16 = 16;
@@ -52,6 +53,22 @@ pub(crate) fn writers(broker: &Broker, shape: Shape, length: Duration) -> anyhow
         }
     }
     Ok((meter.outcome(), desk.frame_bytes()))
+}
+
+/// A service takes a lane over by a claim, again and again: from when it claims until it reads that back.
+/// The backend is open already, as a process that stands by has it.
+pub(crate) fn take_overs(broker: &Broker, count: usize) -> anyhow::Result<Latencies> {
+    let topic = broker.fresh_name("claims");
+    let mut desk = Desk::open(broker, &topic, 1, Service::Ingest, 1)?;
+    // The first one also waits for the producer to get its number from the broker, as it does once a process.
+    desk.claim()?;
+    let mut latencies = Latencies::default();
+    for _ in 0..count {
+        let began = clock::now();
+        desk.claim()?;
+        latencies.add(began.elapsed());
+    }
+    Ok(latencies)
 }
 
 /// Three services, each with a log of its own as in processes of their own: the first one accepts, the

@@ -12,6 +12,7 @@ use rdkafka::{Message as _, Offset, TopicPartitionList};
 use super::{Broker, Meter, Outcome, PATIENCE};
 use crate::clock;
 use crate::kafka::frames::PARTITIONS;
+use crate::latency::Latencies;
 
 /// How long a look for the end may wait.
 const LOOK: Duration = Duration::from_millis(50);
@@ -70,6 +71,27 @@ pub(crate) fn writers(broker: &Broker, count: u16, payload: &[u8], length: Durat
     })?;
     each.iter().for_each(|meter| all.merge(meter));
     Ok(all.outcome())
+}
+
+/// A producer takes over from one of its name that left a transaction open, again and again: from when it
+/// begins until it may write.
+pub(crate) fn take_overs(broker: &Broker, payload: &[u8], count: usize) -> anyhow::Result<Latencies> {
+    let topic = broker.fresh_topic("take-overs", 1)?;
+    let mut owner = producer(broker, &topic)?;
+    let mut latencies = Latencies::default();
+    for _ in 0..count {
+        owner.begin_transaction()?;
+        owner.send(BaseRecord::<(), _>::to(&topic).payload(payload)).map_err(|(error, _)| error)?;
+        while owner.in_flight_count() > 0 {
+            owner.poll(Duration::ZERO);
+            std::thread::sleep(GLANCE);
+        }
+        let began = clock::now();
+        let next = producer(broker, &topic)?;
+        latencies.add(began.elapsed());
+        owner = next;
+    }
+    Ok(latencies)
 }
 
 /// A writer of a service: some partitions, a producer, and a consumer of what is committed there.

@@ -12,6 +12,8 @@ use crate::table::{Row, say};
 const BULK: Shape = Shape { writers: PARTITIONS, under_way: 8, events_a_frame: 43 };
 /// A frame of each partition so often: 1,600 a second over all, about what 5,000 messages a second make.
 const PACE: Duration = Duration::from_millis(10);
+/// How often an owner is replaced.
+const TAKE_OVERS: usize = 20;
 
 pub(crate) fn measure(sizes: &Sizes) -> anyhow::Result<Vec<Row>> {
     let broker = Broker::start()?;
@@ -89,6 +91,12 @@ pub(crate) fn measure(sizes: &Sizes) -> anyhow::Result<Vec<Row>> {
         let what = format!("transactions, three hops, {partitions} partitions, {writers} producers a service");
         rows.push(beside_frames(&what, &outcome, frames));
     }
+    let (claims, fenced) =
+        (frames::take_overs(&broker, TAKE_OVERS)?, transactions::take_overs(&broker, &payload, TAKE_OVERS)?);
+    rows.push(Row::new("transactions, a new producer fences one with a transaction open", fenced.p50_p99()).next_to(
+        format!("a claim, read back: {}", claims.p50_p99()),
+        format!("{:.0} × p50", fenced.ms(0.5) / claims.ms(0.5)),
+    ));
     say("kafka: transactions measured");
     Ok(rows)
 }
