@@ -61,7 +61,7 @@ pub(crate) fn measure(sizes: &Sizes) -> anyhow::Result<Vec<Row>> {
     }
     for (writers, frames) in &alike {
         rows.push(beside_trips(
-            &format!("bare frames, {writers} lanes, each reads its frame back first"),
+            &format!("bare frames, {}, each reads its frame back first", counted(*writers, "lane")),
             frames,
             &trip,
             1,
@@ -71,7 +71,7 @@ pub(crate) fn measure(sizes: &Sizes) -> anyhow::Result<Vec<Row>> {
     let mut hops = Vec::new();
     for (partitions, outcome) in closed {
         let outcome = outcome?;
-        let what = format!("bare frames, three hops, {partitions} partitions, one on its way in each");
+        let what = format!("bare frames, three hops, {}, one on its way in each", counted(partitions, "partition"));
         rows.push(beside_trips(&what, &outcome, &trip, 3));
         hops.push(outcome);
     }
@@ -82,13 +82,21 @@ pub(crate) fn measure(sizes: &Sizes) -> anyhow::Result<Vec<Row>> {
 
     for (writers, frames) in &alike {
         let outcome = transactions::writers(&broker, *writers, &payload, length)?;
-        rows.push(beside_frames(&format!("transactions, {writers} writers, until committed"), &outcome, frames));
+        rows.push(beside_frames(
+            &format!("transactions, {}, until committed", counted(*writers, "writer")),
+            &outcome,
+            frames,
+        ));
     }
     for (partitions, writers, frames) in
         [(1, 1, &hops[0]), (PARTITIONS, 1, &hops[1]), (PARTITIONS, PARTITIONS, &hops[1])]
     {
         let outcome = transactions::hops(&broker, partitions, writers, &payload, length)?;
-        let what = format!("transactions, three hops, {partitions} partitions, {writers} producers a service");
+        let what = format!(
+            "transactions, three hops, {}, {} a service",
+            counted(partitions, "partition"),
+            counted(writers, "producer")
+        );
         rows.push(beside_frames(&what, &outcome, frames));
     }
     let (claims, fenced) =
@@ -108,6 +116,10 @@ fn megabytes(outcome: &Outcome, bytes: usize) -> f64 {
 
 fn figure(outcome: &Outcome) -> String {
     format!("{:.0}/s; {}", outcome.per_second(), outcome.latencies.p50_p99())
+}
+
+fn counted(number: u16, name: &str) -> String {
+    format!("{number} {name}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Beside as many round trips of a record.
