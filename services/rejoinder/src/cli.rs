@@ -511,7 +511,7 @@ pub(crate) enum LogCommand {
         #[command(flatten)]
         data: DataDir,
     },
-    /// Copies a log that nobody writes into an empty one, every record to its own position.
+    /// Copies a log into an empty one, every record to its own position.
     Copy {
         /// A data directory, or `kafka`.
         #[arg(long)]

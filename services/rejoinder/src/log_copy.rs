@@ -1,4 +1,4 @@
-//! `log copy`: a log that nobody writes goes into an empty one, every record to its own position.
+//! `log copy`: a log goes into an empty one, every record to its own position.
 //!
 //! The copy is the same log: it has the same id, so that a stored state goes on with it.
 
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use rejoinder_event_log::{AppendError, EventLog, RecordView};
+use rejoinder_event_log::{AppendError, EventLog, RecordView, StoredRecord};
 
 use crate::Ended;
 use crate::backend::{self, New};
@@ -34,25 +34,27 @@ pub(crate) fn run(from: &str, to: &str, config: &Config) -> anyhow::Result<Ended
     let copy = Config { partitions: source.partitions(), ..end(to, config) };
     let copy =
         backend::create(&copy, New { id: source.id(), deferred: false }).with_context(|| format!("--to {to}"))?;
-    let mut records = 0;
-    for partition in 0..source.partitions() {
-        records += copy_partition(&*source, &*copy, partition)?;
+    // In Kafka others may go on writing: what stands there now is copied.
+    let ends: Vec<u64> = (0..source.partitions()).map(|partition| source.end(partition)).collect();
+    for (partition, end) in (0..).zip(&ends) {
+        copy_partition(&*source, &*copy, partition, *end)?;
     }
-    for partition in 0..source.partitions() {
-        compare(&*source, &*copy, partition)?;
+    for (partition, end) in (0..).zip(&ends) {
+        compare(&*source, &*copy, partition, *end)?;
     }
     copy.close();
     if let Some(what) = copy.stopped() {
         bail!("the copy stopped: {what}");
     }
+    let records: u64 = ends.iter().sum();
     say(&format!("{records} records copied and compared; the log keeps its id {:032x}", source.id()));
     Ok(Ended::Well)
 }
 
-fn copy_partition(source: &dyn EventLog, copy: &dyn EventLog, partition: u16) -> anyhow::Result<u64> {
-    let (mut next, end) = (0, source.end(partition));
+fn copy_partition(source: &dyn EventLog, copy: &dyn EventLog, partition: u16, end: u64) -> anyhow::Result<()> {
+    let mut next = 0;
     while next < end {
-        for record in source.read(partition, next, READ_BYTES)? {
+        for record in below(source.read(partition, next, READ_BYTES)?, end) {
             RecordView::verify(&record.bytes).with_context(|| format!("{partition}/{} is damaged", record.index))?;
             while let Err(error) = copy.append(partition, record.bytes.clone()) {
                 match error {
@@ -63,12 +65,17 @@ fn copy_partition(source: &dyn EventLog, copy: &dyn EventLog, partition: u16) ->
             next = record.index + 1;
         }
     }
-    Ok(end)
+    Ok(())
+}
+
+fn below(mut records: Vec<StoredRecord>, end: u64) -> Vec<StoredRecord> {
+    records.retain(|record| record.index < end);
+    records
 }
 
 /// Waits until the copy is durable, and reads it back.
-fn compare(source: &dyn EventLog, copy: &dyn EventLog, partition: u16) -> anyhow::Result<()> {
-    let (mut next, end) = (0, source.end(partition));
+fn compare(source: &dyn EventLog, copy: &dyn EventLog, partition: u16, end: u64) -> anyhow::Result<()> {
+    let mut next = 0;
     while copy.end(partition) < end {
         if let Some(what) = copy.stopped() {
             bail!("the copy stopped: {what}");
@@ -77,7 +84,7 @@ fn compare(source: &dyn EventLog, copy: &dyn EventLog, partition: u16) -> anyhow
     }
     ensure!(copy.end(partition) == end, "partition {partition} of the copy is longer: others write to it");
     while next < end {
-        let read = source.read(partition, next, READ_BYTES)?;
+        let read = below(source.read(partition, next, READ_BYTES)?, end);
         let mut wanted = read.iter();
         while wanted.len() > 0 {
             for record in copy.read(partition, next, READ_BYTES)? {
