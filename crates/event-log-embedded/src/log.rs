@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use rejoinder_event_log::{
-    AppendError, EventLog, LogId, MAX_RECORD_BYTES, ReadError, RecordView, Ring, StoredRecord, Watcher,
-};
+use rejoinder_event_log::{AppendError, EventLog, LogId, MAX_RECORD_BYTES, ReadError, Ring, StoredRecord, Watcher};
 use rocksdb::{DB, Direction, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
 
 use crate::appender::{self, Queue};
@@ -64,15 +62,6 @@ pub(crate) struct Shared {
 pub struct EmbeddedLog {
     shared: Arc<Shared>,
     appender: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// What a whole look at a log found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verified {
-    /// Records by partition.
-    pub records: Vec<u64>,
-    /// What does not hold, with its position.
-    pub damages: Vec<String>,
 }
 
 impl EmbeddedLog {
@@ -158,40 +147,6 @@ impl EmbeddedLog {
             Some(meta) => Shared::new(dir, db, meta, Options::default())?.compare(marked),
             None => Ok(()),
         }
-    }
-
-    /// Reads every record: checksums, density, what the headers say.
-    ///
-    /// # Errors
-    /// When the storage fails.
-    pub fn verify(&self, mut each: impl FnMut(u16, u64, &Bytes)) -> Result<Verified, ReadError> {
-        let mut verified = Verified::default();
-        for partition in 0..self.shared.meta.partitions {
-            let mut next = 0;
-            let end = self.end(partition);
-            while next < end {
-                let records = match self.shared.read_stored(partition, next, end, 4 << 20) {
-                    Ok(records) => records,
-                    Err(error) => {
-                        verified.damages.push(error.to_string());
-                        break;
-                    }
-                };
-                if records.is_empty() {
-                    verified.damages.push(format!("{partition}/{next} is missing"));
-                    break;
-                }
-                for record in records {
-                    if let Err(damage) = RecordView::verify(&record.bytes) {
-                        verified.damages.push(format!("{partition}/{}: {damage}", record.index));
-                    }
-                    each(partition, record.index, &record.bytes);
-                    next = record.index + 1;
-                }
-            }
-            verified.records.push(next);
-        }
-        Ok(verified)
     }
 }
 

@@ -92,6 +92,12 @@ impl From<&str> for Cluster {
     }
 }
 
+impl From<&String> for Cluster {
+    fn from(brokers: &String) -> Self {
+        Self::from(brokers.as_str())
+    }
+}
+
 impl Cluster {
     /// Looks at every option and every file that one names; nothing is connected yet.
     ///

@@ -11,6 +11,7 @@
 //! copy that misses acknowledged records may come to lead. An open refuses a cluster where it is off for
 //! certain; librdkafka cannot ask whether it is on.
 
+mod ahead;
 mod catch_up;
 mod cluster;
 mod connection;
@@ -18,6 +19,7 @@ mod contact;
 mod copies;
 mod error;
 mod follower;
+mod group;
 mod log;
 mod loopback;
 pub mod metric_definitions;
@@ -28,4 +30,5 @@ pub use cluster::{Cluster, PASSWORD_VARIABLE, Security};
 pub use connection::{Connection, ConnectionError};
 pub use contact::Refusal;
 pub use error::OpenError;
+pub use group::{GroupOptions, Member, Tenant};
 pub use log::{KafkaLog, Options};

@@ -104,6 +104,17 @@ pub(crate) fn is_new(error: &KafkaError) -> bool {
     code.is_some_and(|code| news.contains(&code))
 }
 
+/// How many partitions a topic has.
+pub(crate) fn partitions(connection: &Connection, name: &str) -> Result<u16, OpenError> {
+    let admin = admin(connection)?;
+    let metadata = admin.inner().fetch_metadata(Some(name), PATIENCE).map_err(|error| failed(connection, error))?;
+    let found = metadata.topics().iter().find(|topic| topic.name() == name).map_or(0, |topic| topic.partitions().len());
+    match u16::try_from(found) {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err(OpenError::Absent { topic: name.to_owned() }),
+    }
+}
+
 /// Looks whether a topic keeps what is written to it.
 pub(crate) fn check(connection: &Connection, options: &Options, name: &str, partitions: u16) -> Result<(), OpenError> {
     let new = |error: &OpenError| match error {
@@ -118,6 +129,7 @@ pub(crate) fn check(connection: &Connection, options: &Options, name: &str, part
         | OpenError::Unreached { .. }
         | OpenError::EligibleLeaders { .. }
         | OpenError::MayNotCreate { .. }
+        | OpenError::Absent { .. }
         | OpenError::Thread(_) => false,
     };
     once_known(|| look(connection, options, name, partitions), new)

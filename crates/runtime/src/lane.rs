@@ -88,6 +88,8 @@ pub struct Lane<S: State> {
     address: Arc<str>,
     since_checkpoint: u64,
     flush_wanted: bool,
+    /// How far the log was read when the state was last stored.
+    stored_at: u64,
     memory: Arc<Memory>,
     /// Bytes that the tables held when they were last stored.
     held: usize,
@@ -154,6 +156,7 @@ impl<S: State> Lane<S> {
             address: Arc::default(),
             since_checkpoint: 0,
             flush_wanted: false,
+            stored_at: start.fold.next_index,
             memory: Memory::new(options.memory_bytes, 1),
             held: 0,
             changes: BTreeMap::new(),
@@ -229,6 +232,7 @@ impl<S: State> Lane<S> {
             return Ok(if self.lose_jobs() { Progress::Worked } else { Progress::Idle });
         }
         let read = self.read()?;
+        self.store_if_far()?;
         let at_end = self.fold.next_index >= self.log.end(self.partition);
         let worked = match self.phase {
             Phase::Warm if self.options.follow_only => at_end && self.answer_readers(),
@@ -298,6 +302,7 @@ impl<S: State> Lane<S> {
         self.changes.clear();
         self.since_checkpoint = 0;
         self.flush_wanted = false;
+        self.stored_at = start.fold.next_index;
         self.newest_tick = None;
         self.tick_in_flight = None;
         self.leaving_until = None;

@@ -20,6 +20,7 @@ use super::*;
 mod between_lanes;
 mod faults;
 mod firing;
+mod snapshots;
 mod tenure;
 
 /// A workspace whose events cannot be applied.

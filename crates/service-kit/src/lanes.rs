@@ -92,6 +92,19 @@ impl<S: 'static> Lanes<S> {
         self.lanes.iter().map(|lane| lane.status.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
     }
 
+    /// Has a lane look whether it is still, or now, to decide.
+    pub fn wake(&self, partition: u16) {
+        if let Some(lane) = self.lanes.get(usize::from(partition)) {
+            lane.jobs.wake();
+        }
+    }
+
+    /// How one lane is, if it is here.
+    pub fn status(&self, partition: u16) -> Option<LaneStatus> {
+        let lane = self.lanes.get(usize::from(partition))?;
+        Some(lane.status.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
     /// Queues a job with the workspace's lane.
     ///
     /// # Errors

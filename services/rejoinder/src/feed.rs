@@ -9,7 +9,6 @@ use prost::encoding::{decode_key, skip_field};
 use prost_reflect::DescriptorPool;
 use rejoinder_api::feed::event_feed_service_server::EventFeedService;
 use rejoinder_api::feed::{SubscribeRequest, SubscribeResponse};
-use rejoinder_event_log::EventLog as _;
 use rejoinder_model::Position;
 use rejoinder_service_kit::{Tail, TailEvent, refuse, timestamp, workspace};
 use tokio::sync::mpsc;
@@ -120,8 +119,8 @@ impl EventFeedService for Feed {
             from.index
         };
         let known = self.inside.ingest.statuses().get(usize::from(partition)).map(|status| status.fold);
-        let log: Arc<dyn rejoinder_event_log::EventLog> = self.inside.log.clone();
-        let mut tail = Tail::new(log, self.inside.news.clone(), partition, from, known.unwrap_or_default());
+        let mut tail =
+            Tail::new(self.inside.log.clone(), self.inside.news.clone(), partition, from, known.unwrap_or_default());
         let (to, answers) = mpsc::channel(MAX_WAITING);
         let names = self.names.clone();
         tokio::spawn(async move {
