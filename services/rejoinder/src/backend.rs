@@ -6,8 +6,10 @@ use anyhow::ensure;
 use rejoinder_event_log::{EventLog, LogId};
 use rejoinder_event_log_embedded::{EmbeddedLog, Options as EmbeddedOptions, Sync};
 #[cfg(feature = "kafka")]
-use rejoinder_event_log_kafka::{KafkaLog, Options as KafkaOptions};
+use rejoinder_event_log_kafka::{Cluster, KafkaLog, Options as KafkaOptions, Security};
 
+#[cfg(feature = "kafka")]
+use crate::config::KafkaSecurity;
 use crate::config::{Config, LogKind};
 
 /// Bytes of frames that may wait to become durable: more than all lanes together have in flight.
@@ -93,7 +95,27 @@ pub(crate) fn kafka_options(config: &Config) -> KafkaOptions {
         partitions: config.partitions,
         replication: i32::from(config.kafka_replication),
         queue_bytes: QUEUE_BYTES,
-        ..KafkaOptions::new(&config.kafka_brokers, &events_topic(config))
+        ..KafkaOptions::new(cluster(config), &events_topic(config))
+    }
+}
+
+/// How the brokers are reached.
+#[cfg(feature = "kafka")]
+fn cluster(config: &Config) -> Cluster {
+    Cluster {
+        brokers: config.kafka_brokers.clone(),
+        security: match config.kafka_security {
+            KafkaSecurity::Plaintext => Security::Plaintext,
+            KafkaSecurity::Tls => Security::Tls,
+            KafkaSecurity::SaslTls => Security::SaslTls,
+        },
+        ca_file: config.kafka_ca_file.clone(),
+        certificate_file: config.kafka_certificate_file.clone(),
+        key_file: config.kafka_key_file.clone(),
+        username: config.kafka_username.clone(),
+        password_file: config.kafka_password_file.clone(),
+        insecure_plaintext: config.kafka_insecure_plaintext,
+        properties: config.kafka_properties.clone(),
     }
 }
 

@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 const PREFIX: &str = "REJOINDER_";
 /// The file in the data directory with the name that was made up for this process.
 const INSTANCE_FILE: &str = "instance";
-/// Variables of the environment that tests read, and a server that they start passes over.
-const OF_TESTS: [&str; 3] = ["corpora", "crash_rounds", "golden"];
+/// Variables of the environment that are no options: what tests read, the development broker's port, and a
+/// secret that is read where it is needed.
+const NO_OPTIONS: [&str; 5] = ["corpora", "crash_rounds", "golden", "kafka_port", "kafka_password"];
 
 /// Where an event log is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
@@ -27,6 +28,18 @@ pub(crate) enum LogKind {
     Embedded,
     /// In a topic of Apache Kafka.
     Kafka,
+}
+
+/// What a listener of Kafka speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum KafkaSecurity {
+    /// No TLS.
+    Plaintext,
+    /// TLS; mutual with a certificate and a key.
+    Tls,
+    /// User and password over TLS.
+    SaslTls,
 }
 
 /// How a server runs. Each option has the default that `Default` gives it.
@@ -59,6 +72,27 @@ pub(crate) struct Config {
     pub(crate) downtime_grace_ms: i64,
     /// Kafka: HOST:PORT of some brokers, with commas between them.
     pub(crate) kafka_brokers: String,
+    /// Kafka: what the brokers' listener speaks: `plaintext`, `tls`, or `sasl_tls` (SCRAM-SHA-512 over TLS).
+    pub(crate) kafka_security: KafkaSecurity,
+    /// Kafka: PEM file of the authorities that may sign a broker's certificate; those of the system by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kafka_ca_file: Option<PathBuf>,
+    /// Kafka: PEM file of the own certificate and its chain, for brokers that ask who connects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kafka_certificate_file: Option<PathBuf>,
+    /// Kafka: PEM file of the key of that certificate, not encrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kafka_key_file: Option<PathBuf>,
+    /// Kafka: user of `sasl_tls`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kafka_username: Option<String>,
+    /// Kafka: file that holds the password of that user; the variable `REJOINDER_KAFKA_PASSWORD` by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kafka_password_file: Option<PathBuf>,
+    /// Kafka: permits `plaintext` to other machines: who listens in reads everything, and may change it.
+    pub(crate) kafka_insecure_plaintext: bool,
+    /// Kafka: more properties of librdkafka, by name.
+    pub(crate) kafka_properties: BTreeMap<String, String>,
     /// Kafka: what the names of topics and groups begin with.
     pub(crate) kafka_prefix: String,
     /// Kafka: copies of each partition. 1 is for development: one broker keeps what it took in its page
@@ -102,6 +136,14 @@ impl Default for Config {
             min_free_bytes: 256 << 20,
             downtime_grace_ms: 120_000,
             kafka_brokers: "127.0.0.1:9092".to_owned(),
+            kafka_security: KafkaSecurity::Plaintext,
+            kafka_ca_file: None,
+            kafka_certificate_file: None,
+            kafka_key_file: None,
+            kafka_username: None,
+            kafka_password_file: None,
+            kafka_insecure_plaintext: false,
+            kafka_properties: BTreeMap::new(),
             kafka_prefix: "rejoinder".to_owned(),
             kafka_replication: 3,
             kafka_session_timeout_ms: 6_000,
@@ -150,7 +192,7 @@ impl Config {
             let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
             figment = figment.merge(Toml::string(&text));
         }
-        let environment = Env::prefixed(PREFIX).ignore(&OF_TESTS);
+        let environment = Env::prefixed(PREFIX).ignore(&NO_OPTIONS);
         figment = figment.merge(environment).merge(Serialized::defaults(flags));
         let config: Self = figment.extract().map_err(|error| explained(error, file))?;
         anyhow::ensure!(config.partitions > 0, "partitions: there must be one at least");
