@@ -12,7 +12,7 @@ use rejoinder_wire::event::Event;
 use tokio::sync::oneshot;
 use tonic::Status;
 
-use crate::refuse;
+use crate::{LogNews, refuse};
 
 /// One lane: its queue, and how it is.
 struct Lane<S> {
@@ -47,6 +47,7 @@ impl<S: 'static> Upstream for Lanes<S> {
 /// The lanes of one service, partition by partition.
 pub struct Lanes<S> {
     log: Arc<dyn EventLog>,
+    news: LogNews,
     service: Service,
     lanes: Vec<Lane<S>>,
     /// Who answers before this service has something to answer.
@@ -61,7 +62,8 @@ impl<S: 'static> Lanes<S> {
         lanes: impl IntoIterator<Item = (Arc<JobQueue<S>>, Arc<Mutex<LaneStatus>>)>,
     ) -> Self {
         let lanes = lanes.into_iter().map(|(jobs, status)| Lane { jobs, status }).collect();
-        Self { log, service, lanes, upstream: None }
+        let news = LogNews::of(&*log);
+        Self { log, news, service, lanes, upstream: None }
     }
 
     /// Lanes whose inputs another service writes: who waits for a position waits for what that one had
@@ -90,6 +92,12 @@ impl<S: 'static> Lanes<S> {
     /// How each lane is, by partition.
     pub fn statuses(&self) -> Vec<LaneStatus> {
         self.lanes.iter().map(|lane| lane.status.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+    }
+
+    /// How the lane of a partition is; `None`: there is no such partition.
+    pub fn status(&self, partition: u16) -> Option<LaneStatus> {
+        let lane = self.lanes.get(usize::from(partition))?;
+        Some(lane.status.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     /// Queues a job with the workspace's lane.
@@ -141,7 +149,7 @@ impl<S: 'static> Lanes<S> {
         wait_for: &str,
         question: impl FnOnce(&S, Millis) -> R + Send + 'static,
     ) -> Result<(R, Position), Status> {
-        let index = self.wait_for(workspace, wait_for)?;
+        let index = self.wait_for(workspace, wait_for).await?;
         self.ask_from(workspace, index, question).await
     }
 
@@ -210,8 +218,9 @@ impl<S: 'static> Lanes<S> {
         answer.await.ok().flatten().ok_or_else(unknown)
     }
 
-    /// The first index that need not be considered for an answer to hold for `position`.
-    fn wait_for(&self, workspace: &str, position: &str) -> Result<u64, Status> {
+    /// The first index that need not be considered for an answer to hold for `position`. Waits a moment
+    /// for the log to have it.
+    async fn wait_for(&self, workspace: &str, position: &str) -> Result<u64, Status> {
         if position.is_empty() {
             return Ok(0);
         }
@@ -221,8 +230,8 @@ impl<S: 'static> Lanes<S> {
         if position.partition != partition {
             return Err(wrong(format!("the workspace lives in partition {partition}")));
         }
-        let end = self.log.end(partition);
-        if position.index >= end {
+        if !self.news.reached(&*self.log, partition, position.index).await {
+            let end = self.log.end(partition);
             return Err(wrong(format!("{position} is not in the log, which ends at {partition}/{end}")));
         }
         Ok(position.index + 1)
