@@ -1,4 +1,5 @@
 //! Whoever names a position may have it from a process that has read further than this one.
+
 use std::sync::Arc;
 
 use bytes::Bytes;

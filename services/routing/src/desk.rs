@@ -78,8 +78,9 @@ impl Desk {
     /// Follows the log of a partition from its end on.
     pub(crate) fn follow(self: &Arc<Self>, lanes: &Arc<Lanes<Routing>>, news: &LogNews, partition: u16) {
         let (desk, log) = (self.clone(), lanes.log().clone());
+        // Before the end is looked at: then nothing before it is folded once more.
+        let known = lanes.status(partition).map(|status| status.fold).unwrap_or_default();
         let end = log.end(partition);
-        let known = lanes.statuses().get(usize::from(partition)).map(|status| status.fold).unwrap_or_default();
         let mut tail = Tail::new(log, news.clone(), partition, end, known).only(Service::Routing);
         tokio::spawn(async move {
             loop {

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rejoinder_api::routing::agent_service_client::AgentServiceClient;
@@ -18,16 +19,16 @@ use rejoinder_api::routing::{self as api, Offer, Presence, WorkRequest, WorkResp
 use rejoinder_event_log::{EventLog, MemoryLog};
 use rejoinder_ingest_core::{Arrival, Ingest, NewPolicy, accept, publish_policy};
 use rejoinder_machine::State;
-use rejoinder_model::Position;
+use rejoinder_model::{Position, Service};
 use rejoinder_projection_store::ProjectionStore;
 use rejoinder_routing::{About, Agents, AskContext, Items};
 use rejoinder_routing_core::Routing;
 use rejoinder_runtime::{Clock, JobQueue, Lane, Options, Phase as LanePhase, SystemClock, Turn, Workers};
-use rejoinder_service_kit::{Lanes, LogNews};
+use rejoinder_service_kit::{Lanes, LogNews, Owner, Owners};
 use rejoinder_threading_core::Threading;
 use rejoinder_wire::event::{Direction, InteractionReceived, MessageRef, Structure, Visibility};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::transport::server::{Server, TcpIncoming};
@@ -44,6 +45,7 @@ struct House {
     log: Arc<MemoryLog>,
     workers: Workers,
     ingest: Arc<Lanes<Ingest>>,
+    agents: Agents,
     address: SocketAddr,
     server: tokio::task::JoinHandle<()>,
     _state: tempfile::TempDir,
@@ -75,6 +77,13 @@ async fn until_live<S: 'static>(lanes: &Lanes<S>) {
 
 impl House {
     async fn open(log: Arc<MemoryLog>) -> Self {
+        let house = Self::take_over(log).await;
+        house.agents.end_old_sessions().await.unwrap();
+        house
+    }
+
+    /// Claims all lanes, whoever has them.
+    async fn take_over(log: Arc<MemoryLog>) -> Self {
         let context: AskContext = Arc::new(|About { workspace, thread_id, .. }| {
             Box::pin(async move {
                 let message = api::work_response::Message { text: format!("of {workspace}"), ..Default::default() };
@@ -95,15 +104,14 @@ impl House {
         until_live(&routing).await;
         let news = LogNews::of(&*shared);
         let agents = Agents::start(routing.clone(), &news, context);
-        agents.end_old_sessions().await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = Server::builder()
-            .add_service(AgentServiceServer::new(agents))
+            .add_service(AgentServiceServer::new(agents.clone()))
             .add_service(RoutingServiceServer::new(Items::new(routing)));
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let server = tokio::spawn(async move { server.serve_with_incoming(incoming).await.unwrap() });
-        Self { log, workers, ingest, address, server, _state: state }
+        Self { log, workers, ingest, agents, address, server, _state: state }
     }
 
     async fn new(files: &[(&str, &str)]) -> Self {
@@ -141,7 +149,7 @@ impl House {
 
     /// Threading hands a policy on: routing has it a moment later.
     async fn until_adopted(&self, agents: usize, queues: Vec<String>) {
-        let (mut of_agents, mut of_items) = (self.agents().await, self.items().await);
+        let (mut of_agents, mut of_items) = (self.desks().await, self.items().await);
         let adopted = async {
             loop {
                 let known = of_agents.list_agents(api::ListAgentsRequest::default()).await.unwrap().into_inner();
@@ -188,6 +196,11 @@ impl House {
         self.ingest.decide("default", decision).await.unwrap().1
     }
 
+    async fn is_connected(&self, agent: &str) -> bool {
+        let request = api::GetAgentRequest { agent_id: agent.into(), wait_for: String::new() };
+        self.desks().await.get_agent(request).await.unwrap().into_inner().agent.unwrap().connected
+    }
+
     async fn channel(&self) -> Channel {
         Channel::from_shared(format!("http://{}", self.address)).unwrap().connect().await.unwrap()
     }
@@ -196,7 +209,7 @@ impl House {
         RoutingServiceClient::new(self.channel().await)
     }
 
-    async fn agents(&self) -> AgentServiceClient<Channel> {
+    async fn desks(&self) -> AgentServiceClient<Channel> {
         AgentServiceClient::new(self.channel().await)
     }
 }
@@ -215,7 +228,7 @@ impl Desktop {
         let (up, requests) = mpsc::channel(64);
         let hello = Hello { agent_id: agent.into(), presence: Presence::Available as i32, with_context };
         up.send(WorkRequest { request_id: String::new(), request: Some(Up::Hello(hello)) }).await.unwrap();
-        let mut down = house.agents().await.work(ReceiverStream::new(requests)).await?.into_inner();
+        let mut down = house.desks().await.work(ReceiverStream::new(requests)).await?.into_inner();
         let first = down.message().await?.unwrap();
         let Some(Down::Welcome(welcome)) = first.response else { panic!("the first is a welcome: {first:?}") };
         let told = welcome.offers.iter().cloned().map(Down::Offer).collect();
@@ -376,12 +389,60 @@ async fn a_dropped_stream_leaves_its_offers_to_others_and_a_restart_ends_session
     let mut bob = Desktop::open(&house, "bob", false).await.unwrap();
     assert_eq!(bob.offer().await.item_id, offer.item_id);
     let house = house.restart().await;
-    let agent = |id: &str| api::GetAgentRequest { agent_id: id.into(), wait_for: String::new() };
-    let bob = house.agents().await.get_agent(agent("bob")).await.unwrap().into_inner().agent.unwrap();
-    assert!(!bob.connected, "his stream was another process's");
+    assert!(!house.is_connected("bob").await, "his stream was another process's");
     let mut ann = Desktop::open(&house, "ann", false).await.unwrap();
     assert_eq!(ann.offer().await.item_id, offer.item_id);
     house.workers.stop();
+}
+
+/// Routing is nobody's, as far as is known, until it is this process's.
+struct Coming {
+    is_here: AtomicBool,
+    changed: watch::Sender<u64>,
+}
+
+impl Coming {
+    fn comes(&self) {
+        self.is_here.store(true, Ordering::Release);
+        self.changed.send_modify(|changes| *changes += 1);
+    }
+}
+
+impl Owners for Coming {
+    fn owner(&self, _: Service, _: u16) -> Owner {
+        if self.is_here.load(Ordering::Acquire) { Owner::Here } else { Owner::Nobody }
+    }
+
+    fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_a_partition_over_ends_the_sessions_of_the_owner_before() {
+    let first = House::new(&files()).await;
+    let ann = Desktop::open(&first, "ann", false).await.unwrap();
+    let bob = Desktop::open(&first, "bob", false).await.unwrap();
+    let second = House::take_over(first.log.clone()).await;
+    assert!(second.is_connected("ann").await, "nobody has said yet that the partition is ours");
+    let coming = Arc::new(Coming { is_here: AtomicBool::new(false), changed: watch::Sender::new(0) });
+    let ending = tokio::spawn(second.agents.clone().end_old_sessions_of(coming.clone()));
+    coming.comes();
+    let ended = async { while second.is_connected("ann").await || second.is_connected("bob").await {} };
+    tokio::time::timeout(SOON, ended).await.expect("without anybody who comes");
+    for left in [ann, bob] {
+        let status = left.end().await;
+        assert_eq!(status.code(), Code::Unavailable, "nobody else speaks for the agent: {status}");
+    }
+    let ann = Desktop::open(&second, "ann", false).await.unwrap();
+    coming.comes();
+    second.agents.end_old_sessions().await.unwrap();
+    assert!(second.is_connected("ann").await, "once for each epoch");
+    drop(ann);
+    ending.abort();
+    let late = Desktop::open(&first, "bob", false).await.err().unwrap();
+    assert_eq!(late.code(), Code::Unavailable, "{late}");
+    second.workers.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]
