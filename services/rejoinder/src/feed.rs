@@ -9,7 +9,6 @@ use prost::encoding::{decode_key, skip_field};
 use prost_reflect::DescriptorPool;
 use rejoinder_api::feed::event_feed_service_server::EventFeedService;
 use rejoinder_api::feed::{SubscribeRequest, SubscribeResponse};
-use rejoinder_event_log::EventLog as _;
 use rejoinder_model::Position;
 use rejoinder_service_kit::{Tail, TailEvent, refuse, timestamp, workspace};
 use tokio::sync::mpsc;

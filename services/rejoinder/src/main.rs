@@ -16,6 +16,7 @@ mod ingest;
 mod inside;
 mod local;
 mod log_commands;
+mod others;
 mod policy;
 mod query;
 mod remote;
