@@ -2,6 +2,7 @@
 //! machine itself did in the same run.
 
 mod clock;
+mod kafka;
 mod latency;
 mod load;
 mod machine;
@@ -28,7 +29,7 @@ use crate::table::{Row, say};
 #[derive(Parser)]
 #[command(name = "rejoinder-bench")]
 struct Arguments {
-    /// What to measure; everything without one.
+    /// What to measure; without one everything but `kafka`, which needs Java and a broker.
     #[arg(value_enum)]
     only: Vec<Part>,
     /// About two minutes in all, with fewer messages.
@@ -60,6 +61,8 @@ enum Part {
     Surge,
     /// Memory with many open threads, their timers, a restart and a rebuild.
     Large,
+    /// Bare frames and transactions on an Apache Kafka broker: the one that runs, or one for this time.
+    Kafka,
 }
 
 /// How much is measured.
@@ -74,6 +77,10 @@ struct Sizes {
     due_at_once: usize,
     /// How long a workspace surges.
     surge: Duration,
+    /// How long each way to write to Kafka runs.
+    kafka: Duration,
+    /// Records that Kafka's own tool writes.
+    tool_records: u64,
 }
 
 impl Sizes {
@@ -86,6 +93,8 @@ impl Sizes {
             threads: arguments.threads.unwrap_or(if quick { 100_000 } else { 1_000_000 }),
             due_at_once: if quick { 10_000 } else { 100_000 },
             surge: arguments.surge_seconds.map_or(seconds(20, 5), Duration::from_secs),
+            kafka: seconds(5, 2),
+            tool_records: if quick { 50_000 } else { 200_000 },
         }
     }
 }
@@ -99,10 +108,13 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let rows = runtime.block_on(measure(&arguments, temporary.path()))?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let head = [
+    let mut head = vec![
         format!("{cores} cores, shared by the server, by this client that loads it, and by whatever else runs."),
         "Latencies count from when a message was to be sent. W: 8 messages a thread, 1 in 5 opens or wakes.".to_owned(),
     ];
+    if arguments.only.contains(&Part::Kafka) {
+        head.push("Kafka: one broker on this machine, one copy, acknowledged from its page cache.".to_owned());
+    }
     table::print(&head, &rows)?;
     Ok(())
 }
@@ -124,6 +136,7 @@ async fn measure(arguments: &Arguments, dir: &Path) -> anyhow::Result<Vec<Row>> 
             Part::Queries => rows.extend(rows::queries::measure(&at, &sizes).await?),
             Part::Surge => rows.extend(rows::surge::measure(&at, &sizes).await?),
             Part::Large => rows.extend(rows::large::measure(&at, &sizes).await?),
+            Part::Kafka => rows.extend(tokio::task::block_in_place(|| rows::kafka::measure(&sizes))?),
         }
         std::fs::remove_dir_all(&at)?;
         say(&format!("{name}: measured in {:.0} s", start.elapsed().as_secs_f64()));

@@ -1,5 +1,6 @@
 //! What is measured, one file for each part of the table.
 
+pub(crate) mod kafka;
 pub(crate) mod large;
 pub(crate) mod latency;
 pub(crate) mod queries;

@@ -13,4 +13,4 @@ mod log;
 mod store;
 
 pub use error::OpenError;
-pub use log::{EmbeddedLog, Options, Sync, Verified};
+pub use log::{EmbeddedLog, Options, Sync};

@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use rejoinder_event_log::{
-    AppendError, EventLog, LogId, MAX_RECORD_BYTES, ReadError, RecordView, Ring, StoredRecord, Watcher,
-};
+use rejoinder_event_log::{AppendError, EventLog, LogId, MAX_RECORD_BYTES, ReadError, Ring, StoredRecord, Watcher};
 use rocksdb::{DB, Direction, IteratorMode, ReadOptions, WriteBatch, WriteOptions};
 
 use crate::appender::{self, Queue};
@@ -64,15 +62,6 @@ pub(crate) struct Shared {
 pub struct EmbeddedLog {
     shared: Arc<Shared>,
     appender: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// What a whole look at a log found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verified {
-    /// Records by partition.
-    pub records: Vec<u64>,
-    /// What does not hold, with its position.
-    pub damages: Vec<String>,
 }
 
 impl EmbeddedLog {
@@ -158,66 +147,6 @@ impl EmbeddedLog {
             Some(meta) => Shared::new(dir, db, meta, Options::default())?.compare(marked),
             None => Ok(()),
         }
-    }
-
-    /// Why the log has stopped, if it has: no write can be promised any more, the process must end.
-    #[must_use]
-    pub fn stopped(&self) -> Option<&str> {
-        self.shared.stopped.get().map(String::as_str)
-    }
-
-    /// Free bytes of the disk that it lies on.
-    #[must_use]
-    pub fn free_bytes(&self) -> u64 {
-        rustix::fs::statvfs(&self.shared.dir).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
-    }
-
-    /// Reads every record: checksums, density, what the headers say.
-    ///
-    /// # Errors
-    /// When the storage fails.
-    pub fn verify(&self, mut each: impl FnMut(u16, u64, &Bytes)) -> Result<Verified, ReadError> {
-        let mut verified = Verified::default();
-        for partition in 0..self.shared.meta.partitions {
-            let mut next = 0;
-            let end = self.end(partition);
-            while next < end {
-                let records = match self.shared.read_stored(partition, next, end, 4 << 20) {
-                    Ok(records) => records,
-                    Err(error) => {
-                        verified.damages.push(error.to_string());
-                        break;
-                    }
-                };
-                if records.is_empty() {
-                    verified.damages.push(format!("{partition}/{next} is missing"));
-                    break;
-                }
-                for record in records {
-                    if let Err(damage) = RecordView::verify(&record.bytes) {
-                        verified.damages.push(format!("{partition}/{}: {damage}", record.index));
-                    }
-                    each(partition, record.index, &record.bytes);
-                    next = record.index + 1;
-                }
-            }
-            verified.records.push(next);
-        }
-        Ok(verified)
-    }
-
-    /// Writes what is queued, syncs and lets go of the directory. Appends fail from now on.
-    pub fn close(&self) {
-        self.shared.queue.close();
-        if let Some(appender) = lock(&self.appender).take() {
-            let _ = appender.join();
-            if let Err(error) = self.shared.db.flush_wal(true) {
-                self.shared.stop(error.to_string());
-            } else if let Some(high_water) = lock(&self.shared.high_water).as_ref() {
-                high_water.mark(self.shared.ends());
-            }
-        }
-        drop(lock(&self.shared.high_water).take());
     }
 }
 
@@ -393,6 +322,29 @@ impl EventLog for EmbeddedLog {
 
     fn watch(&self, watcher: Watcher) {
         self.shared.watchers.write().unwrap_or_else(PoisonError::into_inner).push(watcher);
+    }
+
+    fn stopped(&self) -> Option<&str> {
+        self.shared.stopped.get().map(String::as_str)
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        let disk = rustix::fs::statvfs(&self.shared.dir).ok()?;
+        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
+    /// Also lets go of the directory.
+    fn close(&self) {
+        self.shared.queue.close();
+        if let Some(appender) = lock(&self.appender).take() {
+            let _ = appender.join();
+            if let Err(error) = self.shared.db.flush_wal(true) {
+                self.shared.stop(error.to_string());
+            } else if let Some(high_water) = lock(&self.shared.high_water).as_ref() {
+                high_water.mark(self.shared.ends());
+            }
+        }
+        drop(lock(&self.shared.high_water).take());
     }
 }
 

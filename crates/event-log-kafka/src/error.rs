@@ -63,6 +63,12 @@ pub enum OpenError {
         /// Its first record.
         first: i64,
     },
+    /// A log that is to be read is not there.
+    #[error("there is no topic {topic}: name the prefix of a log that there is")]
+    Absent {
+        /// The topic.
+        topic: String,
+    },
     /// The topic that names the log holds something else.
     #[error("topic {topic} should hold the id of a log, and does not: {what}")]
     Id {

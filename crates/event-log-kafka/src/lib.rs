@@ -5,12 +5,15 @@
 //! never gives a record up: whether a record counts is decided by who reads it, so that one which lands
 //! late or twice does no harm. What is durable is what consumers are shown.
 
+mod ahead;
 mod catch_up;
 mod error;
 mod follower;
+mod group;
 mod log;
 mod topic;
 mod writer;
 
 pub use error::OpenError;
+pub use group::{GroupOptions, Member, Tenant};
 pub use log::{KafkaLog, Options};

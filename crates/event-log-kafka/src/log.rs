@@ -13,6 +13,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 use rejoinder_event_log::{AppendError, EventLog, LogId, MAX_RECORD_BYTES, ReadError, Ring, StoredRecord, Watcher};
 
+use crate::ahead::Ahead;
 use crate::catch_up::CatchUp;
 use crate::error::OpenError;
 use crate::follower;
@@ -21,6 +22,8 @@ use crate::writer::Writer;
 
 /// How long a log that is closed waits for what it took.
 const LAST_WRITES: Duration = Duration::from_secs(10);
+/// How often a writer that has no room looks for it.
+const ROOM_LOOK: Duration = Duration::from_millis(1);
 
 /// How a log is opened.
 #[derive(Clone, Debug)]
@@ -38,6 +41,14 @@ pub struct Options {
     pub queue_bytes: usize,
     /// Bytes of the newest records kept in memory, for each partition.
     pub ring_bytes: usize,
+    /// Makes the topics unless they are there. Otherwise the log is opened as it stands, with the
+    /// partitions that it has.
+    pub create: bool,
+    /// The id of a new log; random when not given.
+    pub id: Option<LogId>,
+    /// Records can be read before they are durable, and are compared when they are: for who is alone
+    /// with a new log, and starts over when it is interrupted.
+    pub deferred: bool,
     /// More properties of librdkafka: security.
     pub properties: BTreeMap<String, String>,
 }
@@ -53,6 +64,9 @@ impl Options {
             replication: 3,
             queue_bytes: 64 << 20,
             ring_bytes: 4 << 20,
+            create: true,
+            id: None,
+            deferred: false,
             properties: BTreeMap::new(),
         }
     }
@@ -93,6 +107,8 @@ pub(crate) struct Shared {
     id: LogId,
     options: Options,
     rings: Vec<Mutex<Ring>>,
+    /// With `deferred`: what is in the rings already and was not read back yet.
+    ahead: Ahead,
     watchers: RwLock<Vec<Watcher>>,
     stopped: Arc<OnceLock<String>>,
     closed: AtomicBool,
@@ -126,15 +142,22 @@ impl Shared {
         let Some(ring) = self.rings.get(usize::from(partition)) else {
             return Err(format!("the topic has got a partition {partition}"));
         };
+        if self.options.deferred {
+            return self.ahead.landed(partition, index, &record);
+        }
         let mut ring = lock(ring);
         if u64::try_from(index) != Ok(ring.end()) {
             return Err(format!("after {partition}/{} comes {index}: the topic was changed by others", ring.end()));
         }
         ring.push(record, self.options.ring_bytes);
         drop(ring);
+        self.tell(partition);
+        Ok(())
+    }
+
+    fn tell(&self, partition: u16) {
         let watchers = self.watchers.read().unwrap_or_else(PoisonError::into_inner);
         watchers.iter().for_each(|watcher| watcher(partition));
-        Ok(())
     }
 }
 
@@ -144,8 +167,13 @@ impl KafkaLog {
     /// # Errors
     /// When no broker answers, or the topic is not one that keeps everything.
     pub fn open(options: Options) -> Result<Arc<Self>, OpenError> {
-        topic::create(&options, &options.topic, options.partitions)?;
-        topic::check(&options, &options.topic, options.partitions)?;
+        let options = if options.create {
+            topic::create(&options, &options.topic, options.partitions)?;
+            topic::check(&options, &options.topic, options.partitions)?;
+            options
+        } else {
+            Options { partitions: topic::partitions(&options, &options.topic)?, ..options }
+        };
         let failed = |source: KafkaError| OpenError::Kafka { brokers: options.brokers.clone(), source };
         let id = log_id(&options)?;
         let consumer: BaseConsumer = options.consumer().create().map_err(failed)?;
@@ -165,25 +193,31 @@ impl KafkaLog {
         let stopped = Arc::new(OnceLock::new());
         let writer = Writer::start(&options, stopped.clone()).map_err(failed)?;
         let (watchers, closed) = (RwLock::default(), AtomicBool::new(false));
-        let shared = Arc::new(Shared { id, options, rings, watchers, stopped, closed });
+        let ahead = Ahead::of(&rings.iter().map(|ring| lock(ring).end()).collect::<Vec<u64>>());
+        let shared = Arc::new(Shared { id, options, rings, ahead, watchers, stopped, closed });
         let follower = follower::start(&shared, consumer).map_err(OpenError::Thread)?;
         Ok(Arc::new(Self { shared, writer, catch_up: CatchUp::default(), follower: Mutex::new(Some(follower)) }))
     }
+}
 
-    /// Why the log takes nothing any more, if so.
-    pub fn stopped(&self) -> Option<&str> {
-        self.shared.stopped.get().map(String::as_str)
-    }
-
-    /// Writes what was taken, and ends.
-    pub fn close(&self) {
-        self.writer.flush(LAST_WRITES);
-        self.shared.closed.store(true, Ordering::Release);
-        if let Some(follower) = lock(&self.follower).take()
-            && follower.join().is_err()
-        {
-            tracing::error!("the follower of the event log panicked");
+impl KafkaLog {
+    /// Shows a record at once; waits while there is no room.
+    fn append_ahead(&self, partition: u16, record: Bytes) -> Result<(), AppendError> {
+        let Some(ring) = self.shared.rings.get(usize::from(partition)) else {
+            return Err(AppendError::Stopped(format!("partition {partition} does not exist")));
+        };
+        let mut ring = lock(ring);
+        self.shared.ahead.expect(partition, &record);
+        while let Err(error) = self.writer.send(partition, &record) {
+            match error {
+                AppendError::Full(_) => std::thread::sleep(ROOM_LOOK),
+                error @ (AppendError::Stopped(_) | AppendError::TooLarge { .. }) => return Err(error),
+            }
         }
+        ring.push(record, self.shared.options.ring_bytes);
+        drop(ring);
+        self.shared.tell(partition);
+        Ok(())
     }
 }
 
@@ -196,15 +230,19 @@ impl Drop for KafkaLog {
 /// The id of the log: the first record of the topic beside it, written by whoever came first.
 fn log_id(options: &Options) -> Result<LogId, OpenError> {
     let name = format!("{}.meta", options.topic);
-    topic::create(options, &name, 1)?;
-    topic::check(options, &name, 1)?;
+    if options.create {
+        topic::create(options, &name, 1)?;
+        topic::check(options, &name, 1)?;
+    } else {
+        topic::partitions(options, &name)?;
+    }
     let of_meta = Options { topic: name.clone(), ..options.clone() };
     let failed = |source: KafkaError| OpenError::Kafka { brokers: options.brokers.clone(), source };
     let consumer: BaseConsumer = of_meta.consumer().create().map_err(failed)?;
     let watermarks = || consumer.fetch_watermarks(&name, 0, PATIENCE);
     let (_, end) = topic::once_known(watermarks, topic::is_new).map_err(failed)?;
     if end == 0 {
-        let mine = uuid::Uuid::new_v4().as_u128().to_be_bytes();
+        let mine = options.id.unwrap_or_else(|| uuid::Uuid::new_v4().as_u128()).to_be_bytes();
         let writer = Writer::start(&of_meta, Arc::default()).map_err(failed)?;
         // Another may be faster: the first one counts.
         let refused = |error: AppendError| OpenError::Id { topic: name.clone(), what: error.to_string() };
@@ -240,6 +278,9 @@ impl EventLog for KafkaLog {
         if let Some(what) = self.stopped() {
             return Err(AppendError::Stopped(what.to_owned()));
         }
+        if self.shared.options.deferred {
+            return self.append_ahead(partition, record);
+        }
         self.writer.send(partition, &record)
     }
 
@@ -257,5 +298,22 @@ impl EventLog for KafkaLog {
 
     fn watch(&self, watcher: Watcher) {
         self.shared.watchers.write().unwrap_or_else(PoisonError::into_inner).push(watcher);
+    }
+
+    fn stopped(&self) -> Option<&str> {
+        self.shared.stopped.get().map(String::as_str)
+    }
+
+    fn close(&self) {
+        self.writer.flush(LAST_WRITES);
+        if self.stopped().is_none() && !self.shared.ahead.is_empty_within(LAST_WRITES) {
+            self.shared.stop("what was written was not read back in time".to_owned());
+        }
+        self.shared.closed.store(true, Ordering::Release);
+        if let Some(follower) = lock(&self.follower).take()
+            && follower.join().is_err()
+        {
+            tracing::error!("the follower of the event log panicked");
+        }
     }
 }

@@ -84,6 +84,17 @@ pub(crate) fn is_new(error: &KafkaError) -> bool {
     code.is_some_and(|code| news.contains(&code))
 }
 
+/// How many partitions a topic has.
+pub(crate) fn partitions(options: &Options, name: &str) -> Result<u16, OpenError> {
+    let admin = admin(options)?;
+    let metadata = admin.inner().fetch_metadata(Some(name), PATIENCE).map_err(|error| failed(options, error))?;
+    let found = metadata.topics().iter().find(|topic| topic.name() == name).map_or(0, |topic| topic.partitions().len());
+    match u16::try_from(found) {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err(OpenError::Absent { topic: name.to_owned() }),
+    }
+}
+
 /// Looks whether a topic keeps what is written to it.
 pub(crate) fn check(options: &Options, name: &str, partitions: u16) -> Result<(), OpenError> {
     let new = |error: &OpenError| match error {
@@ -93,6 +104,7 @@ pub(crate) fn check(options: &Options, name: &str, partitions: u16) -> Result<()
         | OpenError::Copies { .. }
         | OpenError::Cut { .. }
         | OpenError::Id { .. }
+        | OpenError::Absent { .. }
         | OpenError::Thread(_) => false,
     };
     once_known(|| look(options, name, partitions), new)

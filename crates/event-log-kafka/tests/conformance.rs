@@ -62,6 +62,36 @@ fn what_is_older_than_memory_is_read_from_the_broker() {
 }
 
 #[test]
+fn what_is_shown_at_once_is_what_the_topic_gets() {
+    let options = Options { deferred: true, id: Some(77), ring_bytes: 1_000, ..fresh() };
+    let log = KafkaLog::open(options.clone()).unwrap();
+    let record = |n: u32| Bytes::from(n.to_be_bytes().repeat(25));
+    for n in 0..300 {
+        log.append(0, record(n)).unwrap();
+        assert_eq!(log.end(0), u64::from(n) + 1, "there at once");
+    }
+    let all: Vec<Bytes> = (0..300).map(record).collect();
+    assert_eq!(read_from(&log, 0, 300), all, "also what memory has let go");
+    log.close();
+    assert_eq!(log.stopped(), None);
+    let reader = KafkaLog::open(Options { create: false, partitions: 0, deferred: false, ..options.clone() }).unwrap();
+    assert_eq!((reader.id(), reader.partitions(), reader.end(0)), (77, 4, 300));
+    assert_eq!(read_from(&reader, 0, 300), all);
+    // Somebody else writes to the topic too: what was shown is not what is there.
+    let mine = KafkaLog::open(options.clone()).unwrap();
+    reader.append(0, record(999)).unwrap();
+    while reader.end(0) < 301 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // The stranger's record lands first.
+    let _ = mine.append(0, record(300));
+    mine.close();
+    assert!(mine.stopped().is_some_and(|what| what.contains("others write to the topic")));
+    let absent = KafkaLog::open(Options { create: false, topic: "no-such".into(), ..options });
+    assert!(matches!(absent, Err(OpenError::Absent { .. })));
+}
+
+#[test]
 fn two_processes_see_one_log() {
     let options = fresh();
     let one = KafkaLog::open(options.clone()).unwrap();

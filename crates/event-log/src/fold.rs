@@ -132,7 +132,8 @@ mod tests {
     use rejoinder_wire::log::Claim;
 
     fn claim(prev: Option<u64>) -> Header {
-        let claim = Claim { prev_epoch: prev.unwrap_or_default(), lane_is_new: prev.is_none(), nonce: 1 };
+        let claim =
+            Claim { prev_epoch: prev.unwrap_or_default(), lane_is_new: prev.is_none(), nonce: 1, ..Claim::default() };
         Header { claim: Some(claim), ..Header::default() }
     }
 

@@ -10,9 +10,11 @@ mod memory;
 pub mod record;
 mod ring;
 pub mod settled;
+mod verify;
 
 pub use fold::{Lane, PartitionFold, Verdict};
 pub use log::{AppendError, EventLog, LogId, ReadError, StoredRecord, Watcher};
 pub use memory::MemoryLog;
 pub use record::{Damage, FrameBuilder, MAX_FRAME_BYTES, MAX_RECORD_BYTES, RecordView};
 pub use ring::Ring;
+pub use verify::{Verified, verify};

@@ -86,4 +86,17 @@ pub trait EventLog: Send + Sync + 'static {
 
     /// Has `watcher` called whenever a durable end moves. Watchers stay for the log's life.
     fn watch(&self, watcher: Watcher);
+
+    /// Why the log takes nothing any more, if so: the process must end.
+    fn stopped(&self) -> Option<&str> {
+        None
+    }
+
+    /// Free bytes where it lies, if that is of this machine.
+    fn free_bytes(&self) -> Option<u64> {
+        None
+    }
+
+    /// Writes what was taken, and ends. Appends fail from now on.
+    fn close(&self) {}
 }

@@ -280,7 +280,8 @@ mod tests {
         let frame = builder.finish(&header());
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         assert_eq!(hex(&frame), include_str!("../testdata/frame-v1.hex").trim());
-        let claim = claim(Service::Ingest, Claim { prev_epoch: 5, lane_is_new: false, nonce: 77 }, 1_700_000_000_000);
+        let claim = Claim { prev_epoch: 5, lane_is_new: false, nonce: 77, ..Claim::default() };
+        let claim = super::claim(Service::Ingest, claim, 1_700_000_000_000);
         assert_eq!(hex(&claim), include_str!("../testdata/claim-v1.hex").trim());
         assert!(RecordView::verify(&claim).unwrap().is_claim());
     }

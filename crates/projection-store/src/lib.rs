@@ -6,6 +6,7 @@
 //! one position of the log.
 
 mod meta;
+pub mod snapshot;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -154,6 +155,15 @@ impl ProjectionStore {
     #[must_use]
     pub fn damage(&self) -> Option<&str> {
         self.damage.what.get().map(String::as_str)
+    }
+
+    /// Removes all that is stored of a service.
+    fn clear_service(&self, service: Service) -> Result<(), String> {
+        let mut options = WriteOptions::default();
+        options.disable_wal(true);
+        let mut batch = WriteBatch::default();
+        batch.delete_range([service as u8], [service as u8 + 1]);
+        self.db.write_opt(batch, &options).map_err(|error| self.damage.or(&error))
     }
 
     /// Makes everything written so far durable.

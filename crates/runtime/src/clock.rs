@@ -14,6 +14,9 @@ pub trait Clock: Send + Sync {
     /// Milliseconds since 1970, UTC.
     fn wall_ms(&self) -> Millis;
 
+    /// Milliseconds since whenever, by a clock that never jumps.
+    fn monotonic_ms(&self) -> Millis;
+
     /// May timers fire by it? Not after a jump, until both clocks agree again or somebody accepts it.
     fn is_trusted(&self) -> bool {
         true
@@ -109,6 +112,10 @@ impl Clock for SystemClock {
         self.guard.lock().unwrap_or_else(PoisonError::into_inner).time(now)
     }
 
+    fn monotonic_ms(&self) -> Millis {
+        self.read().monotonic
+    }
+
     fn is_trusted(&self) -> bool {
         !self.guard.lock().unwrap_or_else(PoisonError::into_inner).has_jumped()
     }
@@ -144,6 +151,10 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn wall_ms(&self) -> Millis {
         self.0.load(Ordering::SeqCst)
+    }
+
+    fn monotonic_ms(&self) -> Millis {
+        self.wall_ms()
     }
 }
 

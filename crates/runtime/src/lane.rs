@@ -20,6 +20,7 @@ use crate::inputs::Inputs;
 use crate::memory::Memory;
 use crate::queue::{JobQueue, Waker};
 use crate::recover;
+use crate::tenure::Tenure;
 
 mod considering;
 mod deciding;
@@ -77,10 +78,18 @@ pub struct Lane<S: State> {
     pub(crate) fires_from: [Millis; 4],
     /// The state was damaged, and folded again.
     rebuilt: bool,
-    /// May it claim? Not after somebody else claimed, until it is assigned anew.
-    assigned: bool,
+    /// May it claim?
+    tenure: Arc<Tenure>,
+    /// When somebody else claimed, by the monotonic clock.
+    deposed_at: Option<Millis>,
+    /// Until when it waits for its own frames before it lets the lane go, by the monotonic clock.
+    leaving_until: Option<Millis>,
+    /// Where its owner is called, for its claims to say.
+    address: Arc<str>,
     since_checkpoint: u64,
     flush_wanted: bool,
+    /// How far the log was read when the state was last stored.
+    stored_at: u64,
     memory: Arc<Memory>,
     /// Bytes that the tables held when they were last stored.
     held: usize,
@@ -141,13 +150,27 @@ impl<S: State> Lane<S> {
             tick_in_flight: None,
             fires_from: start.fires_from,
             rebuilt: false,
-            assigned: !options.follow_only,
+            tenure: Arc::new(Tenure::for_good()),
+            deposed_at: None,
+            leaving_until: None,
+            address: Arc::default(),
             since_checkpoint: 0,
             flush_wanted: false,
+            stored_at: start.fold.next_index,
             memory: Memory::new(options.memory_bytes, 1),
             held: 0,
             changes: BTreeMap::new(),
         })
+    }
+
+    /// Whose right to the lane another one tells, from now on.
+    pub fn hold_by(&mut self, tenure: Arc<Tenure>) {
+        self.tenure = tenure;
+    }
+
+    /// Its claims say where its owner is called, from now on.
+    pub fn answer_at(&mut self, address: Arc<str>) {
+        self.address = address;
     }
 
     /// The state, as far as it was decided.
@@ -209,13 +232,16 @@ impl<S: State> Lane<S> {
             return Ok(if self.lose_jobs() { Progress::Worked } else { Progress::Idle });
         }
         let read = self.read()?;
+        self.store_if_far()?;
         let at_end = self.fold.next_index >= self.log.end(self.partition);
         let worked = match self.phase {
-            Phase::Warm if at_end && self.assigned => self.claim()?,
-            Phase::Warm if at_end && self.options.follow_only => self.answer_readers(),
-            Phase::Warm if !self.assigned && !self.options.follow_only => self.lose_jobs(),
-            Phase::Live => self.live()?,
-            Phase::Warm | Phase::Claiming | Phase::Stopped(_) => false,
+            Phase::Warm if self.options.follow_only => at_end && self.answer_readers(),
+            Phase::Live if self.may_own() => self.live()?,
+            Phase::Live => self.leave()?,
+            Phase::Warm if self.may_own() => at_end && self.claim()?,
+            Phase::Warm => self.stand_by(at_end)?,
+            Phase::Claiming => !self.may_own() && self.lose_jobs(),
+            Phase::Stopped(_) => false,
         };
         if let Some(what) = self.store.failure() {
             return Err(Failure::State(what));
@@ -276,13 +302,16 @@ impl<S: State> Lane<S> {
         self.changes.clear();
         self.since_checkpoint = 0;
         self.flush_wanted = false;
+        self.stored_at = start.fold.next_index;
         self.newest_tick = None;
         self.tick_in_flight = None;
+        self.leaving_until = None;
         self.phase = Phase::Warm;
         Ok(())
     }
 
     fn live(&mut self) -> Result<bool, Failure> {
+        self.leaving_until = None;
         if self.unsent.is_some() {
             // Nothing is decided while the log is full; it wakes the lane when it has written.
             return self.send();
@@ -338,6 +367,9 @@ impl<S: State> Lane<S> {
         if self.options.follow_only {
             // It considers nothing: what stands behind its own frames is not its to answer.
             return self.waiting.is_empty() && self.jobs.is_empty();
+        }
+        if self.phase == Phase::Warm && !self.may_own() {
+            return self.jobs.is_empty();
         }
         self.in_flight.is_empty()
             && self.job.is_none()

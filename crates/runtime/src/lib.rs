@@ -11,6 +11,7 @@ mod lane;
 mod memory;
 mod queue;
 mod recover;
+mod tenure;
 mod turns;
 mod worker;
 
@@ -19,6 +20,7 @@ pub use clock::{Clock, Guard, ManualClock, Reading, SystemClock};
 pub use lane::{Failure, Lane, Options, Phase, Progress, Status};
 pub use memory::Memory;
 pub use queue::{JobQueue, Refused, Waker};
+pub use tenure::Tenure;
 pub use turns::{Turn, Turns};
 pub use worker::Workers;
 

@@ -71,10 +71,15 @@ impl<S> JobQueue<S> {
             jobs.by_workspace.insert(workspace, Line { jobs: VecDeque::from([job]), bytes: size });
         }
         drop(jobs);
+        self.wake();
+        Ok(())
+    }
+
+    /// Has whoever runs the lane look at it.
+    pub fn wake(&self) {
         if let Some(wake) = self.waker.get() {
             wake();
         }
-        Ok(())
     }
 
     /// The next job, one of each workspace in turn.

@@ -63,6 +63,13 @@ impl TableVisitor for Flushed {
 }
 
 /// The state as stored, or an empty one.
+///
+/// What is stored may come from a snapshot of another instance, so it is believed only as far as the log
+/// bears it out: it must be of this log, must not go beyond its end, and the record that it ends at must
+/// have the same checksum. One from beyond the end (this process has not read so far yet, or the log came
+/// back from a copy) or of another past is refused like damage: the lane clears its part and folds the
+/// log from its start, which is right and only takes longer. A restore passes over what is ahead of the
+/// log as known then, so that an older snapshot is used instead.
 pub(crate) fn start<S: State>(log: &dyn EventLog, partition: u16, store: &LaneStore) -> Result<Start<S>, Failure> {
     let mut state = S::open(Arc::new(store.clone()));
     let Some(meta) = store.meta().map_err(Failure::State)? else {

@@ -20,6 +20,8 @@ use super::*;
 mod between_lanes;
 mod faults;
 mod firing;
+mod snapshots;
+mod tenure;
 
 /// A workspace whose events cannot be applied.
 const BROKEN: &str = "broken";
@@ -362,7 +364,7 @@ fn who_is_deposed_answers_unknown_and_harms_nothing() {
     world.log.sync();
     settle(vec![&mut zombie]);
     let epoch = 0;
-    let foreign = Claim { prev_epoch: epoch, lane_is_new: false, nonce: 42 };
+    let foreign = Claim { prev_epoch: epoch, lane_is_new: false, nonce: 42, ..Claim::default() };
     world.log.append(0, record::claim(Service::Ingest, foreign, 0)).unwrap();
     world.add("w", 4);
     settle(vec![&mut zombie]);

@@ -94,7 +94,14 @@ impl<S: 'static> Lanes<S> {
         self.lanes.iter().map(|lane| lane.status.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
     }
 
-    /// How the lane of a partition is; `None`: there is no such partition.
+    /// Has a lane look whether it is still, or now, to decide.
+    pub fn wake(&self, partition: u16) {
+        if let Some(lane) = self.lanes.get(usize::from(partition)) {
+            lane.jobs.wake();
+        }
+    }
+
+    /// How one lane is, if it is here.
     pub fn status(&self, partition: u16) -> Option<LaneStatus> {
         let lane = self.lanes.get(usize::from(partition))?;
         Some(lane.status.lock().unwrap_or_else(PoisonError::into_inner).clone())

@@ -54,6 +54,10 @@ impl Clock for ProcessClock {
         self.guard.lock().unwrap_or_else(PoisonError::into_inner).time(self.sky.read())
     }
 
+    fn monotonic_ms(&self) -> Millis {
+        self.sky.read().monotonic
+    }
+
     fn is_trusted(&self) -> bool {
         let mut guard = self.guard.lock().unwrap_or_else(PoisonError::into_inner);
         guard.time(self.sky.read());

@@ -8,7 +8,6 @@ use rejoinder_api::admin::{
     ListQuarantineResponse, Quarantined, RetryQuarantinedRequest, RetryQuarantinedResponse, SkipQuarantinedRequest,
     SkipQuarantinedResponse,
 };
-use rejoinder_event_log::EventLog as _;
 use rejoinder_machine::quarantine::SetAside;
 use rejoinder_model::{Position, Service, ThreadId};
 use rejoinder_runtime::Phase;

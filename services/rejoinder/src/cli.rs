@@ -9,8 +9,9 @@ use clap::{Args, Parser, Subcommand};
 use rejoinder_api::routing::{Presence, work_item::Phase};
 use rejoinder_api::sla::{Metric, clock::State as ClockState};
 use rejoinder_channels::Format;
-use rejoinder_model::{AlarmId, PersonId, ThreadId, WorkItemId};
+use rejoinder_model::{AlarmId, PersonId, Service, ThreadId, WorkItemId};
 
+use crate::config::{Config, Flags, LogKind};
 use crate::remote::Remote;
 use crate::replay::Order;
 use crate::table::Output;
@@ -48,6 +49,15 @@ pub(crate) enum Command {
     },
     /// Runs all services until it is told to stop.
     Up(UpArgs),
+    /// Runs one service until it is told to stop, beside processes that run the others. The binary does
+    /// that too when it is called rejoinder-SERVICE.
+    Serve {
+        /// The service.
+        #[arg(value_parser = service())]
+        service: Service,
+        #[command(flatten)]
+        args: UpArgs,
+    },
     /// Sends files to a running server; an interrupted run goes on where it was.
     Ingest(IngestArgs),
     /// Policies: who the company is, and the windows of threading.
@@ -89,19 +99,61 @@ pub(crate) enum Command {
     /// Inputs that were set aside because deciding on them failed.
     #[command(subcommand)]
     Quarantine(Quarantine),
-    /// The event log of a stopped data directory.
+    /// The event log, of a stopped data directory or in Kafka.
     #[command(subcommand)]
     Log(LogCommand),
 }
 
-#[derive(Args)]
-pub(crate) struct UpArgs {
-    /// Where the event log and the state lie.
+/// Where the event log is, and whatever the options file says.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct LogArgs {
+    /// Where the event log is [default: embedded].
     #[arg(long)]
-    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) log: Option<LogKind>,
+    /// Kafka: HOST:PORT of some brokers, with commas between them [default: 127.0.0.1:9092].
+    #[arg(long)]
+    pub(crate) brokers: Option<String>,
+    /// Kafka: what the names of topics and groups begin with [default: rejoinder].
+    #[arg(long)]
+    pub(crate) prefix: Option<String>,
+    /// Kafka: copies of each partition; 1 is for development [default: 3].
+    #[arg(long)]
+    pub(crate) replication: Option<u16>,
     /// A TOML file with any of the options of the reference page.
     #[arg(long)]
     pub(crate) config: Option<PathBuf>,
+}
+
+impl LogArgs {
+    /// The configuration, with what the command line says of the log over it.
+    ///
+    /// # Errors
+    /// As `Config::load`.
+    pub(crate) fn load(&self, flags: Flags) -> anyhow::Result<Config> {
+        let flags = Flags {
+            log: self.log,
+            kafka_brokers: self.brokers.clone(),
+            kafka_prefix: self.prefix.clone(),
+            kafka_replication: self.replication,
+            ..flags
+        };
+        Config::load(self.config.as_deref(), &flags)
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct UpArgs {
+    /// Where the state lies, and the event log unless that is in Kafka.
+    #[arg(long)]
+    pub(crate) data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+    /// Kafka: the name of this process, which no other may have.
+    #[arg(long)]
+    pub(crate) instance: Option<String>,
+    /// Kafka: HOST:PORT where the other processes call this one [default: where gRPC listens].
+    #[arg(long)]
+    pub(crate) advertise_addr: Option<String>,
     /// Where gRPC listens [default: 127.0.0.1:7400].
     #[arg(long)]
     pub(crate) grpc_addr: Option<SocketAddr>,
@@ -111,6 +163,22 @@ pub(crate) struct UpArgs {
     /// Where /metrics, /healthz and /readyz listen instead of there.
     #[arg(long)]
     pub(crate) admin_addr: Option<SocketAddr>,
+}
+
+impl UpArgs {
+    /// # Errors
+    /// As `Config::load`.
+    pub(crate) fn load(&self) -> anyhow::Result<Config> {
+        self.log.load(Flags {
+            data_dir: self.data_dir.clone(),
+            grpc_addr: self.grpc_addr,
+            http_addr: self.http_addr,
+            admin_addr: self.admin_addr,
+            instance: self.instance.clone(),
+            advertise_addr: self.advertise_addr.clone(),
+            ..Flags::default()
+        })
+    }
 }
 
 #[derive(Args)]
@@ -199,9 +267,11 @@ pub(crate) struct ReplayArgs {
     /// The format of the files.
     #[arg(long)]
     pub(crate) format: Format,
-    /// An absent or empty directory for the log and the state.
+    /// An absent or empty directory for the log and the state; a log in Kafka must be empty or absent too.
     #[arg(long)]
     pub(crate) data_dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
     /// The company's account, for formats that name none.
     #[arg(long)]
     pub(crate) account: Option<String>,
@@ -401,11 +471,13 @@ pub(crate) enum Quarantine {
 #[derive(Args)]
 pub(crate) struct Source {
     /// A running server.
-    #[arg(long, default_value = "127.0.0.1:7400", conflicts_with = "data_dir")]
+    #[arg(long, default_value = "127.0.0.1:7400", conflicts_with_all = ["data_dir", "log"])]
     pub(crate) endpoint: String,
     /// The data directory of a stopped process, instead of a server.
     #[arg(long)]
     pub(crate) data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
 }
 
 impl Source {
@@ -414,10 +486,16 @@ impl Source {
     /// # Errors
     /// When nobody answers, or the directory cannot be opened.
     pub(crate) async fn open(&self, workspace: &str) -> anyhow::Result<Remote> {
-        match &self.data_dir {
-            Some(dir) => Remote::open(dir, workspace).await,
-            None => Remote::connect(&self.endpoint, workspace).await,
+        if self.is_a_log() {
+            let config = self.log.load(Flags { data_dir: self.data_dir.clone(), ..Flags::default() })?;
+            return Remote::open(&config, workspace).await;
         }
+        Remote::connect(&self.endpoint, workspace).await
+    }
+
+    /// Is a log read as it stands, rather than a server asked?
+    pub(crate) fn is_a_log(&self) -> bool {
+        self.data_dir.is_some() || self.log.log.is_some()
     }
 }
 
@@ -433,13 +511,42 @@ pub(crate) enum LogCommand {
         #[command(flatten)]
         data: DataDir,
     },
+    /// Copies a log into an empty one, every record to its own position.
+    Copy {
+        /// A data directory, or `kafka`.
+        #[arg(long)]
+        from: String,
+        /// An absent or empty directory, or `kafka`.
+        #[arg(long)]
+        to: String,
+        #[command(flatten)]
+        log: LogArgs,
+    },
 }
 
 #[derive(Args)]
 pub(crate) struct DataDir {
-    /// The data directory of a stopped process.
-    #[arg(long)]
-    pub(crate) data_dir: PathBuf,
+    /// The data directory of a stopped process; with a log in Kafka the state in it, if any.
+    #[arg(long, required_unless_present = "log")]
+    pub(crate) data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+impl DataDir {
+    /// # Errors
+    /// As `Config::load`.
+    pub(crate) fn load(&self) -> anyhow::Result<Config> {
+        self.log.load(Flags { data_dir: self.data_dir.clone(), ..Flags::default() })
+    }
+}
+
+/// A service by its name.
+fn service() -> impl TypedValueParser<Value = Service> {
+    PossibleValuesParser::new(Service::ALL.map(Service::name)).map(|name| {
+        let of_name = Service::ALL.into_iter().find(|service| service.name() == name);
+        of_name.unwrap_or(Service::Ingest)
+    })
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use clap::ValueEnum;
 use figment::Figment;
 use figment::error::Kind;
 use figment::providers::{Env, Format as _, Serialized, Toml};
@@ -13,15 +14,29 @@ use serde::{Deserialize, Serialize};
 
 /// What the names of options begin with in the environment.
 const PREFIX: &str = "REJOINDER_";
+/// The file in the data directory with the name that was made up for this process.
+const INSTANCE_FILE: &str = "instance";
 /// Variables of the environment that tests read, and a server that they start passes over.
 const OF_TESTS: [&str; 3] = ["corpora", "crash_rounds", "golden"];
+
+/// Where an event log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogKind {
+    /// In the data directory.
+    Embedded,
+    /// In a topic of Apache Kafka.
+    Kafka,
+}
 
 /// How a server runs. Each option has the default that `Default` gives it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
-    /// Where the event log and the state lie.
+    /// Where the state lies, and the event log unless that is in Kafka.
     pub(crate) data_dir: PathBuf,
+    /// Where the event log is: `embedded`, in the data directory; or in Apache `kafka`, for several processes.
+    pub(crate) log: LogKind,
     /// Where gRPC listens. Port 0: any that is free.
     pub(crate) grpc_addr: SocketAddr,
     /// Where HTTP listens: `/metrics`, `/healthz` and `/readyz`.
@@ -42,6 +57,29 @@ pub(crate) struct Config {
     pub(crate) min_free_bytes: u64,
     /// How long timers wait after a downtime of more than a minute.
     pub(crate) downtime_grace_ms: i64,
+    /// Kafka: HOST:PORT of some brokers, with commas between them.
+    pub(crate) kafka_brokers: String,
+    /// Kafka: what the names of topics and groups begin with.
+    pub(crate) kafka_prefix: String,
+    /// Kafka: copies of each partition. 1 is for development: one broker keeps what it took in its page
+    /// cache, not on its disk.
+    pub(crate) kafka_replication: u16,
+    /// Kafka: how long a process that is not heard of keeps its partitions.
+    pub(crate) kafka_session_timeout_ms: u32,
+    /// Kafka: the name of this process in its group, which no other may have; by default one is made up
+    /// and kept in the data directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) instance: Option<String>,
+    /// Kafka: HOST:PORT where the other processes call this one; by default where gRPC listens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) advertise_addr: Option<String>,
+    /// A directory that instances share, for snapshots of the state; none are taken without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) snapshot_dir: Option<PathBuf>,
+    /// The time between two snapshots of the same services.
+    pub(crate) snapshot_every_ms: i64,
+    /// How many snapshots of the same services are kept.
+    pub(crate) snapshot_keep: usize,
     /// Quota of a workspace that is not named below; none by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) quota: Option<Quota>,
@@ -53,6 +91,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: PathBuf::from("rejoinder-data"),
+            log: LogKind::Embedded,
             grpc_addr: SocketAddr::from(([127, 0, 0, 1], 7400)),
             http_addr: SocketAddr::from(([127, 0, 0, 1], 7480)),
             admin_addr: None,
@@ -62,6 +101,15 @@ impl Default for Config {
             lane_queue_bytes: 32 << 20,
             min_free_bytes: 256 << 20,
             downtime_grace_ms: 120_000,
+            kafka_brokers: "127.0.0.1:9092".to_owned(),
+            kafka_prefix: "rejoinder".to_owned(),
+            kafka_replication: 3,
+            kafka_session_timeout_ms: 6_000,
+            instance: None,
+            advertise_addr: None,
+            snapshot_dir: None,
+            snapshot_every_ms: 3_600_000,
+            snapshot_keep: 2,
             quota: None,
             quotas: BTreeMap::new(),
         }
@@ -79,6 +127,18 @@ pub(crate) struct Flags {
     pub(crate) http_addr: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) admin_addr: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) log: Option<LogKind>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kafka_brokers: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kafka_prefix: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) kafka_replication: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) instance: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) advertise_addr: Option<String>,
 }
 
 impl Config {
@@ -95,6 +155,26 @@ impl Config {
         let config: Self = figment.extract().map_err(|error| explained(error, file))?;
         anyhow::ensure!(config.partitions > 0, "partitions: there must be one at least");
         Ok(config)
+    }
+
+    /// The name of this process among others: as said, or as made up at its first start.
+    ///
+    /// # Errors
+    /// When the data directory cannot be written.
+    pub(crate) fn instance_name(&self) -> anyhow::Result<String> {
+        if let Some(name) = &self.instance {
+            return Ok(name.clone());
+        }
+        let file = self.data_dir.join(INSTANCE_FILE);
+        match std::fs::read_to_string(&file) {
+            Ok(name) if !name.trim().is_empty() => Ok(name.trim().to_owned()),
+            _ => {
+                let name = uuid::Uuid::new_v4().simple().to_string();
+                let written = std::fs::create_dir_all(&self.data_dir).and_then(|()| std::fs::write(&file, &name));
+                written.with_context(|| format!("cannot write {}", file.display()))?;
+                Ok(name)
+            }
+        }
     }
 }
 

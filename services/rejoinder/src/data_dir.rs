@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow};
 use rejoinder_event_log::EventLog;
-use rejoinder_event_log_embedded::EmbeddedLog;
 use rejoinder_ingest_core::Ingest;
 use rejoinder_machine::State;
 use rejoinder_machine::quarantine::SetsAside as _;
@@ -17,6 +16,8 @@ use rejoinder_sla_core::SlaTimer;
 use rejoinder_threading_core::Threading;
 use tempfile::TempDir;
 
+use crate::backend;
+use crate::config::Config;
 use crate::table::say;
 
 /// Bytes of jobs that may wait in one lane.
@@ -34,19 +35,18 @@ pub(crate) struct Partition {
 impl Partition {
     pub(crate) fn open(
         partition: u16,
-        log: &Arc<EmbeddedLog>,
+        log: &Arc<dyn EventLog>,
         clock: &Arc<dyn Clock>,
         store: &ProjectionStore,
         options: Options,
     ) -> anyhow::Result<Self> {
         let ingest_jobs = Arc::new(JobQueue::new(QUEUE_BYTES));
-        let log: Arc<dyn EventLog> = log.clone();
         Ok(Self {
-            ingest: lane(partition, &log, clock, store, ingest_jobs.clone(), options)?,
+            ingest: lane(partition, log, clock, store, ingest_jobs.clone(), options)?,
             ingest_jobs,
-            threading: unasked(partition, &log, clock, store, options)?,
-            routing: unasked(partition, &log, clock, store, options)?,
-            sla: unasked(partition, &log, clock, store, options)?,
+            threading: unasked(partition, log, clock, store, options)?,
+            routing: unasked(partition, log, clock, store, options)?,
+            sla: unasked(partition, log, clock, store, options)?,
         })
     }
 
@@ -128,7 +128,7 @@ fn lane<S: State>(
 
 /// A stopped directory, folded to its end in memory: nothing is written.
 pub(crate) struct Stopped {
-    pub(crate) log: Arc<EmbeddedLog>,
+    pub(crate) log: Arc<dyn EventLog>,
     pub(crate) store: ProjectionStore,
     _stand_in: Option<TempDir>,
 }
@@ -146,12 +146,9 @@ pub(crate) fn stored(dir: &Path) -> anyhow::Result<(ProjectionStore, Option<Temp
 }
 
 impl Stopped {
-    pub(crate) fn open(dir: &Path) -> anyhow::Result<Self> {
-        if !dir.join("log").is_dir() {
-            bail!("{} is no data directory: it has no event log", dir.display());
-        }
-        let log = EmbeddedLog::open_read_only(&dir.join("log"))?;
-        let (store, stand_in) = stored(dir)?;
+    pub(crate) fn open(config: &Config) -> anyhow::Result<Self> {
+        let log = backend::open_read_only(config)?;
+        let (store, stand_in) = stored(&config.data_dir)?;
         Ok(Self { log, store, _stand_in: stand_in })
     }
 

@@ -30,6 +30,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
+use rejoinder_model::Service;
+
 use crate::Ended;
 use crate::config::Config;
 use crate::demo::summary::Summary;
@@ -54,7 +56,10 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<Ended> {
     let shown = live(&dir, options).await;
     let result = shown.and_then(|summary| {
         say("the server is stopped; its state is now rebuilt from the event log and compared:");
-        let rebuilt_equal = matches!(crate::log_commands::rebuild(&dir)?, Ended::Well);
+        let rebuilt_equal = matches!(
+            crate::log_commands::rebuild(&Config { data_dir: dir.clone(), ..Config::default() })?,
+            Ended::Well
+        );
         summary.write(rebuilt_equal, kept)?;
         Ok(if rebuilt_equal && summary.findings.is_empty() { Ended::Well } else { Ended::FoundWrong })
     });
@@ -75,7 +80,7 @@ fn unused(dir: &Path) -> anyhow::Result<&Path> {
 async fn live(dir: &Path, options: &Options) -> anyhow::Result<Summary> {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     let config = Config { data_dir: dir.to_owned(), grpc_addr: any, http_addr: any, ..Config::default() };
-    let server = Server::start(&config).await?;
+    let server = Server::start(&config, &Service::ALL).await?;
     say(&format!(
         "a server with gRPC on {} and HTTP on {}; its data lie in {}",
         server.grpc,

@@ -44,8 +44,8 @@ pub(crate) async fn run(remote: &Remote, output: Output) -> anyhow::Result<Ended
     if status.clock_jumped {
         wrong.push("the clock has jumped and no timer fires: mend it, or run `rejoinder clock accept`".into());
     }
-    if status.free_bytes < LITTLE_ROOM {
-        wrong.push(format!("the disk of the log has {} bytes left", status.free_bytes));
+    if let Some(free) = status.free_bytes.filter(|free| *free < LITTLE_ROOM) {
+        wrong.push(format!("the disk of the log has {free} bytes left"));
     }
     say(&format!("version {}, log {}", status.version, status.log_id));
     wrong.iter().for_each(|what| say(&format!("wrong: {what}")));

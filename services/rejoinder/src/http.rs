@@ -9,8 +9,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::serve::ListenerExt as _;
-use metrics::{describe_gauge, gauge};
+use metrics::{counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use rejoinder_projection_store::snapshot::{AGE, FAILURES, METRICS};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -30,7 +31,7 @@ const QUARANTINED: &str = "rejoinder_lane_quarantined_inputs";
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Metrics of the engine: names and helps, for the reference.
-pub(crate) const ALL: [(&str, &str); 8] = [
+pub(crate) const ALL: [(&str, &str); 10] = [
     (LOG_END, "Records of the event log, by partition."),
     (LAG, "Records that a service has not considered yet, by service and partition."),
     (LIVE, "1 while a service decides for a partition, by service and partition."),
@@ -38,6 +39,8 @@ pub(crate) const ALL: [(&str, &str); 8] = [
     (FREE, "Free bytes on the disk of the event log."),
     (JUMPED, "1 while the wall clock has jumped and no timer fires."),
     (AHEAD, "How far the newest record lies in the future; no timer of its partition fires from 60 s on."),
+    METRICS[0],
+    METRICS[1],
     (QUARANTINED, "Inputs that are set aside now because deciding on them failed, by service and partition."),
 ];
 
@@ -53,7 +56,11 @@ fn recorder() -> anyhow::Result<&'static PrometheusHandle> {
     rejoinder_routing::metric_definitions::describe();
     rejoinder_sla_timer::metric_definitions::describe();
     for (name, help) in ALL {
-        describe_gauge!(name, help);
+        if name.ends_with("_total") {
+            describe_counter!(name, help);
+        } else {
+            describe_gauge!(name, help);
+        }
     }
     Ok(RECORDER.get_or_init(|| handle))
 }
@@ -88,7 +95,6 @@ pub(crate) async fn serve(
 /// A lane that does not answer in time keeps its last value.
 #[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
 async fn look_at_quarantine(inside: &Inside) {
-    use rejoinder_event_log::EventLog as _;
     let mut asked = JoinSet::new();
     for quarantine in inside.quarantines().each() {
         for partition in 0..inside.log.partitions() {
@@ -117,7 +123,6 @@ async fn ready(State(inside): State<Arc<Inside>>) -> (StatusCode, &'static str) 
 
 #[expect(clippy::cast_precision_loss, reason = "gauges are floats")]
 async fn render(State(inside): State<Arc<Inside>>) -> Result<String, StatusCode> {
-    use rejoinder_event_log::EventLog as _;
     for (service, partition, status) in inside.lanes() {
         let (end, of) = (inside.log.end(partition), partition.to_string());
         let live = status.phase == rejoinder_runtime::Phase::Live;
@@ -129,7 +134,15 @@ async fn render(State(inside): State<Arc<Inside>>) -> Result<String, StatusCode>
     }
     let newest = inside.lanes().iter().map(|(_, _, status)| status.fold.now).max().unwrap_or_default();
     gauge!(AHEAD).set(newest.saturating_sub(inside.clock.wall_ms()).max(0) as f64 / 1_000.0);
-    gauge!(FREE).set(inside.log.free_bytes() as f64);
+    if let Some(bytes) = inside.log.free_bytes() {
+        gauge!(FREE).set(bytes as f64);
+    }
+    if let Some((age_ms, failures)) = inside.snapshots() {
+        if let Some(age_ms) = age_ms {
+            gauge!(AGE).set(age_ms as f64 / 1_000.0);
+        }
+        counter!(FAILURES).absolute(failures);
+    }
     gauge!(JUMPED).set(f64::from(u8::from(!inside.clock.is_trusted())));
     look_at_quarantine(&inside).await;
     rejoinder_threading::metric_definitions::look(&inside.threading).await;

@@ -1,16 +1,19 @@
 //! The inside of a process: the log, and the lanes of all services over it.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use rejoinder_event_log::EventLog;
-use rejoinder_event_log_embedded::EmbeddedLog;
 use rejoinder_ingest_core::Ingest;
 use rejoinder_machine::State;
-use rejoinder_model::Service;
+use rejoinder_model::{Millis, Service};
 use rejoinder_projection_store::ProjectionStore;
 use rejoinder_routing_core::Routing;
-use rejoinder_runtime::{Clock, JobQueue, Lane, Memory, Options as LaneOptions, Phase, Status as LaneStatus, Turn};
+use rejoinder_runtime::{
+    Clock, JobQueue, Lane, Memory, Options as LaneOptions, Phase, Status as LaneStatus, Tenure, Turn,
+};
 use rejoinder_service_kit::{Lanes, LogNews, Quarantines, refuse};
 use rejoinder_sla_core::SlaTimer;
 use rejoinder_threading_core::Threading;
@@ -18,7 +21,7 @@ use tonic::Status;
 
 /// What the edge needs of the services inside.
 pub(crate) struct Inside {
-    pub(crate) log: Arc<EmbeddedLog>,
+    pub(crate) log: Arc<dyn EventLog>,
     pub(crate) news: LogNews,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) started_at: i64,
@@ -26,6 +29,12 @@ pub(crate) struct Inside {
     pub(crate) threading: Arc<Lanes<Threading>>,
     pub(crate) routing: Arc<Lanes<Routing>>,
     pub(crate) sla: Arc<Lanes<SlaTimer>>,
+    /// The rights to the lanes, by service and partition; empty in a process that has the log alone.
+    pub(crate) tenures: BTreeMap<Service, Vec<Arc<Tenure>>>,
+    /// The age of the newest snapshot in milliseconds, and how many could not be taken; `None`: none are.
+    snapshots: Mutex<Option<(Option<Millis>, u64)>>,
+    /// How many services of this process have not heard of their group yet which partitions they have.
+    pub(crate) unjoined: AtomicUsize,
 }
 
 /// Lanes for worker threads to step, a group for each.
@@ -34,20 +43,62 @@ pub(crate) type Groups = Vec<Vec<Box<dyn Turn + Send>>>;
 impl Inside {
     /// Opens the lanes of all services, in groups for the workers: the services of a partition run side by side.
     pub(crate) fn open(
-        log: Arc<EmbeddedLog>,
+        log: Arc<dyn EventLog>,
         store: &ProjectionStore,
         clock: Arc<dyn Clock>,
         over: &Over,
     ) -> anyhow::Result<(Self, Groups)> {
         let mut groups: Groups = (0..over.workers).map(|_| Vec::new()).collect();
-        let mut opening = Opening { log: log.clone(), store, clock: clock.clone(), over };
+        let mut opening = Opening { log: log.clone(), store, clock: clock.clone(), over, tenures: BTreeMap::new() };
         let ingest = Arc::new(opening.lanes::<Ingest>(&mut groups, 0)?);
         let threading = Arc::new(opening.lanes::<Threading>(&mut groups, 1)?);
         let routing = Arc::new(opening.lanes::<Routing>(&mut groups, 2)?.behind(threading.clone()));
         let sla = Arc::new(opening.lanes::<SlaTimer>(&mut groups, 3)?.behind(routing.clone()));
         let news = LogNews::of(&*log);
         let started_at = clock.wall_ms();
-        Ok((Self { log, news, clock, started_at, ingest, threading, routing, sla }, groups))
+        let (tenures, unjoined) =
+            (opening.tenures, AtomicUsize::new(over.group.as_ref().map_or(0, |_| over.services.len())));
+        Ok((
+            Self {
+                log,
+                news,
+                clock,
+                started_at,
+                ingest,
+                threading,
+                routing,
+                sla,
+                tenures,
+                snapshots: Mutex::default(),
+                unjoined,
+            },
+            groups,
+        ))
+    }
+
+    /// How one lane is, if its service runs here.
+    pub(crate) fn status(&self, service: Service, partition: u16) -> Option<LaneStatus> {
+        match service {
+            Service::Ingest => self.ingest.status(partition),
+            Service::Threading => self.threading.status(partition),
+            Service::Routing => self.routing.status(partition),
+            Service::SlaTimer => self.sla.status(partition),
+        }
+    }
+
+    /// Services that run here.
+    pub(crate) fn hosted(&self) -> Vec<Service> {
+        Service::ALL.into_iter().filter(|service| self.status(*service, 0).is_some()).collect()
+    }
+
+    /// Has a lane look whether it is still, or now, to decide.
+    pub(crate) fn wake(&self, service: Service, partition: u16) {
+        match service {
+            Service::Ingest => self.ingest.wake(partition),
+            Service::Threading => self.threading.wake(partition),
+            Service::Routing => self.routing.wake(partition),
+            Service::SlaTimer => self.sla.wake(partition),
+        }
     }
 
     /// How each lane is, with its service and partition.
@@ -75,14 +126,37 @@ impl Inside {
         if known { Ok(()) } else { Err(refuse::not_found("workspace", workspace)) }
     }
 
+    pub(crate) fn snapshots_are(&self, age_ms: Option<Millis>, failures: u64) {
+        *self.snapshots.lock().unwrap_or_else(PoisonError::into_inner) = Some((age_ms, failures));
+    }
+
+    pub(crate) fn snapshots(&self) -> Option<(Option<Millis>, u64)> {
+        *self.snapshots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Why the process cannot go on, if so: no write can be promised any more.
     pub(crate) fn stopped(&self) -> Option<String> {
         self.log.stopped().map(ToOwned::to_owned)
     }
 
-    /// Do all lanes decide?
+    /// Do all lanes decide that are this process's to decide for, and stand the others by?
     pub(crate) fn is_ready(&self) -> bool {
-        self.stopped().is_none() && self.lanes().iter().all(|(_, _, status)| status.phase == Phase::Live)
+        let stands_by = |service, partition, phase: &Phase| *phase == Phase::Warm && !self.holds(service, partition);
+        let is_ready = |(service, partition, status): &(Service, u16, LaneStatus)| {
+            status.phase == Phase::Live || stands_by(*service, *partition, &status.phase)
+        };
+        self.stopped().is_none() && self.unjoined.load(Ordering::Acquire) == 0 && self.lanes().iter().all(is_ready)
+    }
+
+    /// Is a lane this process's to decide for?
+    fn holds(&self, service: Service, partition: u16) -> bool {
+        let tenure = self.tenures.get(&service).and_then(|of| of.get(usize::from(partition)));
+        tenure.is_none_or(|tenure| tenure.holds(self.clock.monotonic_ms(), None))
+    }
+
+    /// Have all lanes read the log to its end once?
+    pub(crate) fn is_warm(&self) -> bool {
+        self.lanes().iter().all(|(_, partition, status)| status.fold.next_index >= self.log.end(*partition))
     }
 }
 
@@ -95,22 +169,37 @@ pub(crate) struct Over {
     pub(crate) workers: usize,
     /// What they share, unless each has its own bound.
     pub(crate) memory: Option<Arc<Memory>>,
+    /// Services that have lanes here.
+    pub(crate) services: Vec<Service>,
+    /// The process is one of several over the log.
+    pub(crate) group: Option<Group>,
+}
+
+/// What a process of several is to the others.
+pub(crate) struct Group {
+    /// How long it keeps its partitions when it is not heard of.
+    pub(crate) session_ms: Millis,
+    /// HOST:PORT where it is called.
+    pub(crate) address: Arc<str>,
 }
 
 /// What lanes are opened over.
 struct Opening<'a> {
-    log: Arc<EmbeddedLog>,
+    log: Arc<dyn EventLog>,
     store: &'a ProjectionStore,
     clock: Arc<dyn Clock>,
     over: &'a Over,
+    tenures: BTreeMap<Service, Vec<Arc<Tenure>>>,
 }
 
 impl Opening<'_> {
-    /// The lanes of one service: handed to the groups, and to ask.
+    /// The lanes of one service: handed to the groups, and to ask. None, where it runs elsewhere.
     fn lanes<S: State>(&mut self, groups: &mut Groups, shift: usize) -> anyhow::Result<Lanes<S>> {
         let log: Arc<dyn EventLog> = self.log.clone();
         let mut asked = Vec::new();
-        for partition in 0..log.partitions() {
+        let hosted = self.over.services.contains(&S::SERVICE);
+        let partitions = if hosted { log.partitions() } else { 0 };
+        for partition in 0..partitions {
             let jobs = Arc::new(JobQueue::new(self.over.queue_bytes));
             let stored = self.store.lane(S::SERVICE, partition);
             let lane =
@@ -118,6 +207,12 @@ impl Opening<'_> {
             let mut lane = lane.with_context(|| format!("{} of partition {partition}", S::SERVICE.name()))?;
             if let Some(memory) = &self.over.memory {
                 lane.share(memory);
+            }
+            if let Some(group) = &self.over.group {
+                let tenure = Arc::new(Tenure::of_session(group.session_ms));
+                lane.hold_by(tenure.clone());
+                lane.answer_at(group.address.clone());
+                self.tenures.entry(S::SERVICE).or_default().push(tenure);
             }
             asked.push((jobs, lane.shared_status()));
             let count = groups.len();

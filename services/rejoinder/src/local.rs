@@ -2,20 +2,19 @@
 //! ask a server. Nothing is written.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use hyper_util::rt::TokioIo;
-use rejoinder_event_log::EventLog;
-use rejoinder_event_log_embedded::EmbeddedLog;
 use rejoinder_ingest::Admission;
+use rejoinder_model::Service;
 use rejoinder_runtime::{Clock, Options as LaneOptions, SystemClock, Workers};
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::config::Config;
 use crate::inside::{Inside, Over};
-use crate::{data_dir, grpc};
+use crate::{backend, data_dir, grpc};
 
 /// Bytes that may wait on the way between the two ends.
 const PIPE_BYTES: usize = 1 << 20;
@@ -29,22 +28,25 @@ pub(crate) struct Local {
 }
 
 impl Local {
-    /// Opens a directory that no process has, and connects to what is in it.
+    /// Opens a log that nobody writes, or as it stands, and connects to what is in it.
     ///
     /// # Errors
     /// When it is no data directory, or damaged.
-    pub(crate) async fn open(dir: &Path) -> anyhow::Result<(Self, Channel)> {
-        if !dir.join("log").is_dir() {
-            bail!("{} is no data directory: it has no event log", dir.display());
-        }
-        let log = EmbeddedLog::open_read_only(&dir.join("log"))?;
-        let (store, stand_in) = data_dir::stored(dir)?;
+    pub(crate) async fn open(config: &Config) -> anyhow::Result<(Self, Channel)> {
+        let log = tokio::task::block_in_place(|| backend::open_read_only(config))?;
+        let (store, stand_in) = data_dir::stored(&config.data_dir)?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let options = LaneOptions { follow_only: true, ..LaneOptions::default() };
-        let over = Over { options, queue_bytes: QUEUE_BYTES, workers: 1, memory: None };
-        let shared: Arc<dyn EventLog> = log.clone();
-        let (inside, lanes) = Inside::open(log, &store, clock, &over)?;
-        let workers = Workers::start(lanes, &shared).context("cannot start a thread")?;
+        let over = Over {
+            options,
+            queue_bytes: QUEUE_BYTES,
+            workers: 1,
+            memory: None,
+            services: Service::ALL.to_vec(),
+            group: None,
+        };
+        let (inside, lanes) = Inside::open(log.clone(), &store, clock, &over)?;
+        let workers = Workers::start(lanes, &log).context("cannot start a thread")?;
         let admission = Arc::new(Admission::new(None, &BTreeMap::new(), 0));
         let (router, _) = grpc::router(Arc::new(inside), admission).await?;
         let (near, far) = tokio::io::duplex(PIPE_BYTES);

@@ -1,17 +1,17 @@
 //! `log verify` and `log rebuild --compare` on a stopped directory.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
-use rejoinder_event_log::{EventLog, PartitionFold, RecordView};
+use rejoinder_event_log::{PartitionFold, RecordView};
 use rejoinder_model::Service;
 use rejoinder_projection_store::{LaneStore, ProjectionStore};
 use rejoinder_runtime::{Clock, ManualClock, Options, SystemClock};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::Ended;
+use crate::config::Config;
 use crate::data_dir::{Partition, Stopped};
 use crate::table::say;
 
@@ -19,18 +19,18 @@ use crate::table::say;
 type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// Reads every record: checksums, density, ownership, digests; prints the digest of the log.
-pub(crate) fn verify(dir: &Path) -> anyhow::Result<Ended> {
-    let stopped = Stopped::open(dir)?;
+pub(crate) fn verify(config: &Config) -> anyhow::Result<Ended> {
+    let stopped = Stopped::open(config)?;
     let mut digest = Xxh3::new();
     let mut folds = vec![PartitionFold::default(); usize::from(stopped.log.partitions())];
-    let verified = stopped.log.verify(|partition, index, bytes| {
+    let verified = rejoinder_event_log::verify(&*stopped.log, |partition, index, bytes| {
         digest.update(&partition.to_le_bytes());
         digest.update(&index.to_le_bytes());
         digest.update(bytes);
         if let Ok(view) = RecordView::peek(bytes) {
             folds[usize::from(partition)].fold(index, view.service, &view.header);
         }
-    })?;
+    });
     for damage in &verified.damages {
         say(&format!("damaged: {damage}"));
     }
@@ -48,8 +48,8 @@ pub(crate) fn verify(dir: &Path) -> anyhow::Result<Ended> {
 }
 
 /// Rebuilds the state beside the stored one and compares byte for byte.
-pub(crate) fn rebuild(dir: &Path) -> anyhow::Result<Ended> {
-    let stopped = Stopped::open(dir)?;
+pub(crate) fn rebuild(config: &Config) -> anyhow::Result<Ended> {
+    let stopped = Stopped::open(config)?;
     let mut entries = 0;
     let wrong = fold_anew(&stopped, |number, rebuilt, live| {
         // What is stored may end before the log does, after a crash: the rest is folded on top.

@@ -1,6 +1,7 @@
 //! The command line: all services in one process.
 
 mod admin;
+mod backend;
 mod cli;
 mod config;
 mod context;
@@ -13,26 +14,33 @@ mod files;
 mod grpc;
 mod http;
 mod ingest;
+mod membership;
+//mod owners;
 mod inside;
 mod local;
 mod log_commands;
+mod log_copy;
 mod others;
 mod policy;
 mod query;
 mod remote;
 mod replay;
 mod server;
+mod state;
 mod table;
 mod up;
 
+use std::ffi::OsString;
 use std::io::IsTerminal as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use rejoinder_event_log_embedded::OpenError;
+use rejoinder_model::Service;
 
 use crate::cli::{Cli, ClockCommand, Command, Events, LogCommand, PolicyCommand};
-use crate::config::{Config, Flags};
+use crate::config::Flags;
 use crate::remote::Remote;
 
 /// How long the last tasks may take to end.
@@ -51,13 +59,24 @@ pub(crate) enum Ended {
     FoundWrong,
 }
 
+/// The command line; a binary that is called rejoinder-SERVICE serves that.
+fn arguments() -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = std::env::args_os().collect();
+    let called = arguments.first().and_then(|path| Path::new(path).file_name()?.to_str()).unwrap_or_default();
+    let service = called.strip_prefix("rejoinder-").map(ToOwned::to_owned);
+    if let Some(service) = service.filter(|name| Service::ALL.iter().any(|service| service.name() == name)) {
+        arguments.splice(1..1, ["serve".into(), service.into()]);
+    }
+    arguments
+}
+
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .init();
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(arguments());
     match run(&cli) {
         Ok(Ended::Well) => ExitCode::SUCCESS,
         Ok(Ended::FoundWrong) => ExitCode::from(3),
@@ -98,15 +117,8 @@ fn run(cli: &Cli) -> anyhow::Result<Ended> {
 async fn command(cli: &Cli) -> anyhow::Result<Ended> {
     let remote = async |at: &cli::Remotely| Remote::connect(&at.endpoint, &cli.workspace).await;
     match &cli.command {
-        Command::Up(args) => {
-            let flags = Flags {
-                data_dir: args.data_dir.clone(),
-                grpc_addr: args.grpc_addr,
-                http_addr: args.http_addr,
-                admin_addr: args.admin_addr,
-            };
-            up::run(&Config::load(args.config.as_deref(), &flags)?).await
-        }
+        Command::Up(args) => up::run(&args.load()?, &Service::ALL).await,
+        Command::Serve { service, args } => up::run(&args.load()?, &[*service]).await,
         Command::Ingest(args) => {
             let options = ingest::Options {
                 endpoint: args.remotely.endpoint.clone(),
@@ -137,16 +149,20 @@ async fn command(cli: &Cli) -> anyhow::Result<Ended> {
                 policy: args.policy.clone(),
                 order: args.order,
             };
-            replay::run(&args.files, &args.data_dir, &options)
+            let config = args.log.load(Flags { data_dir: Some(args.data_dir.clone()), ..Flags::default() })?;
+            tokio::task::block_in_place(|| replay::run(&args.files, &config, &options))
         }
         Command::Events(Events::Tail { from, types, until_end, source }) => {
-            let stopped = source.data_dir.is_some();
+            let stopped = source.is_a_log();
             let from = from.clone().or_else(|| stopped.then(|| "start".to_owned()));
             let remote = source.open(&cli.workspace).await?;
             events::tail(&remote, from, types.clone(), *until_end || stopped, cli.output).await
         }
-        Command::Log(LogCommand::Verify(at)) => checked(log_commands::verify(&at.data_dir)),
-        Command::Log(LogCommand::Rebuild { data, .. }) => checked(log_commands::rebuild(&data.data_dir)),
+        Command::Log(LogCommand::Verify(at)) => checked(log_commands::verify(&at.load()?)),
+        Command::Log(LogCommand::Rebuild { data, .. }) => checked(log_commands::rebuild(&data.load()?)),
+        Command::Log(LogCommand::Copy { from, to, log }) => {
+            checked(log_copy::run(from, to, &log.load(Flags::default())?))
+        }
         Command::Threads(threads) => query::threads::command(threads, cli).await,
         Command::Persons(persons) => query::persons::command(persons, cli).await,
         Command::Agents(agents) => query::agents::command(agents, cli).await,

@@ -1,6 +1,5 @@
 //! Whom the command line asks: a running server, or the services over a stopped data directory.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -9,6 +8,7 @@ use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request};
 
+use crate::config::Config;
 use crate::local::Local;
 
 /// A connection that does not answer for so long, twice, is gone.
@@ -46,9 +46,9 @@ impl Remote {
 
     /// # Errors
     /// When the directory is none, in use or damaged.
-    pub(crate) async fn open(data_dir: &Path, workspace: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn open(stopped: &Config, workspace: &str) -> anyhow::Result<Self> {
         let workspace = name(workspace)?;
-        let (local, channel) = Local::open(data_dir).await?;
+        let (local, channel) = Local::open(stopped).await?;
         Ok(Self { channel, workspace, _local: Some(local) })
     }
 

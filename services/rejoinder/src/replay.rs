@@ -3,14 +3,13 @@
 //! Between two timestamps everything runs to quiescence; then time jumps to the next deadline or the
 //! next record, whichever comes first. The same input gives the same log.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::ValueEnum;
 use rejoinder_channels::{Format, Interaction};
-use rejoinder_event_log_embedded::{EmbeddedLog, Options as LogOptions, Sync};
 use rejoinder_ingest::{Publish, Published, as_given};
 use rejoinder_ingest_core::{Ingest, NewPolicy, Outcome};
 use rejoinder_model::{DAY_MS, Millis, partition_of};
@@ -18,9 +17,11 @@ use rejoinder_projection_store::ProjectionStore;
 use rejoinder_runtime::{Clock, Decide, ManualClock, Options as LaneOptions, SystemClock, Turns};
 
 use crate::Ended;
+use crate::backend::New;
+use crate::config::Config;
 use crate::data_dir::Partition;
 use crate::table::say;
-use crate::{files, policy};
+use crate::{backend, files, policy};
 
 /// Records of one timestamp that are published together.
 const BATCH: usize = 1_000;
@@ -54,7 +55,8 @@ struct Counts {
 }
 
 /// Replays files into an absent or empty directory.
-pub(crate) fn run(paths: &[PathBuf], dir: &Path, options: &Options) -> anyhow::Result<Ended> {
+pub(crate) fn run(paths: &[PathBuf], config: &Config, options: &Options) -> anyhow::Result<Ended> {
+    let dir = config.data_dir.as_path();
     let used = std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
     if used {
         bail!("{} is not empty: a replay needs a directory of its own", dir.display());
@@ -91,17 +93,12 @@ pub(crate) fn run(paths: &[PathBuf], dir: &Path, options: &Options) -> anyhow::R
         interactions.sort_by_key(|interaction| interaction.event_time);
     }
     let counts = Arc::new(Counts::default());
-    let log_options = LogOptions {
-        sync: Sync::Deferred,
-        id: Some(u128::from_be_bytes(*b"rejoinder replay")),
-        ..LogOptions::default()
-    };
-    let log = EmbeddedLog::open(&dir.join("log"), log_options)?;
+    let log = backend::create(config, New { id: u128::from_be_bytes(*b"rejoinder replay"), deferred: true })?;
     let store = ProjectionStore::open(&dir.join("state"), 64 << 20)?;
     let clock = Arc::new(ManualClock::default());
     let lane_clock: Arc<dyn Clock> = clock.clone();
     let lane_options = LaneOptions { tick_interval_ms: 0, ..LaneOptions::default() };
-    let number = partition_of(&options.workspace, rejoinder_event_log::EventLog::partitions(&*log));
+    let number = partition_of(&options.workspace, log.partitions());
     let mut partition = Partition::open(number, &log, &lane_clock, &store, lane_options)?;
     Turns(partition.lanes().into()).run_to_quiescence()?;
     if !partition.is_live() {
@@ -114,6 +111,9 @@ pub(crate) fn run(paths: &[PathBuf], dir: &Path, options: &Options) -> anyhow::R
     Turns(partition.lanes().into()).flush()?;
     store.sync().map_err(|error| anyhow!(error)).context("the state cannot be written")?;
     log.close();
+    if let Some(what) = log.stopped() {
+        bail!("the event log stopped: {what}");
+    }
     let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
     say(&format!(
         "{} messages accepted, {} edits and deletes, {} duplicates, {skipped} malformed records skipped",

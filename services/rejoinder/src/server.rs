@@ -1,53 +1,61 @@
-//! All services in one process on the embedded log: what `up` and `demo` run.
+//! A process over the event log: all services of `up` and `demo`, or the one of `serve`.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
-use rejoinder_event_log::EventLog;
-use rejoinder_event_log_embedded::{EmbeddedLog, Options as LogOptions};
 use rejoinder_ingest::Admission;
-use rejoinder_model::MINUTE_MS;
-use rejoinder_projection_store::{OpenError, ProjectionStore};
+use rejoinder_model::{MINUTE_MS, Millis, Service};
+use rejoinder_projection_store::ProjectionStore;
 use rejoinder_runtime::{Clock, Memory, Options as LaneOptions, Phase, SystemClock, Workers};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::transport::server::TcpIncoming;
 
-use crate::config::Config;
-use crate::inside::{Inside, Over};
+use crate::backend;
+use crate::config::{Config, LogKind};
+use crate::inside::{Group, Inside, Over};
+use crate::membership::Membership;
+use crate::state::State;
 use crate::{grpc, http};
 
-/// Bytes of frames that may wait to become durable: more than all lanes together have in flight.
-const LOG_QUEUE_BYTES: usize = 256 << 20;
 /// How long open calls may go on when the server stops.
 const LAST_CALLS: Duration = Duration::from_secs(5);
-/// Services that have lanes here.
-const SERVICES: usize = 4;
-/// What RocksDB keeps of the state in memory, besides the lanes.
-const STATE_CACHE_BYTES: usize = 64 << 20;
-/// How much of the state is read to look for damage: before the start, and then every second.
-const PATROL_BYTES: usize = 8 << 20;
-/// Seconds after which all of the state is looked at again.
-const PATROL_EVERY: u32 = 3_600;
 
 /// The state was found damaged while it was in use.
 #[derive(Debug, thiserror::Error)]
 #[error("the state is damaged: {0}; the next start rebuilds it from the event log")]
-pub(crate) struct StateDamaged(String);
+pub(crate) struct StateDamaged(pub(crate) String);
 
 /// A running server.
 pub(crate) struct Server {
     pub(crate) grpc: SocketAddr,
     pub(crate) http: SocketAddr,
     pub(crate) inside: Arc<Inside>,
+    /// Where there are other processes over the log.
+    membership: Option<Membership>,
     store: Arc<ProjectionStore>,
     workers: Workers,
     stop: watch::Sender<bool>,
     edges: Vec<JoinHandle<anyhow::Result<()>>>,
+}
+
+/// How long a process that is not heard of keeps its partitions.
+fn session(config: &Config) -> Millis {
+    Millis::from(config.kafka_session_timeout_ms)
+}
+
+/// Where other processes call this one.
+fn advertised(config: &Config, bound: SocketAddr) -> anyhow::Result<Arc<str>> {
+    match &config.advertise_addr {
+        Some(address) => Ok(address.as_str().into()),
+        None if bound.ip().is_unspecified() => {
+            bail!("gRPC listens on {bound}, where nobody can call: say how others reach it with --advertise-addr")
+        }
+        None => Ok(bound.to_string().into()),
+    }
 }
 
 async fn listen(addr: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
@@ -55,37 +63,12 @@ async fn listen(addr: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
     listener.with_context(|| format!("cannot listen on {addr}: stop what does, or name another address with {flag}"))
 }
 
-/// Opens the state; one that is damaged is put aside and made anew from the log.
-fn open_state(dir: &Path, clock: &dyn Clock) -> anyhow::Result<ProjectionStore> {
-    match ProjectionStore::open(dir, STATE_CACHE_BYTES) {
-        Err(OpenError::Damaged { what, .. }) => {
-            let aside = PathBuf::from(format!("{}.damaged-{}", dir.display(), clock.wall_ms()));
-            tracing::error!(what, aside = %aside.display(), "the state is damaged: it is put aside and rebuilt");
-            forget_older(dir);
-            std::fs::rename(dir, &aside).with_context(|| format!("cannot move {} aside", dir.display()))?;
-            Ok(ProjectionStore::open(dir, STATE_CACHE_BYTES)?)
-        }
-        opened => Ok(opened?),
-    }
-}
-
-/// Of states put aside the newest stays, for whoever looks for the cause: a bad disk must not fill.
-fn forget_older(dir: &Path) {
-    let prefix = format!("{}.damaged-", dir.file_name().unwrap_or_default().to_string_lossy());
-    let entries = dir.parent().and_then(|parent| std::fs::read_dir(parent).ok()).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix)) {
-        if let Err(error) = std::fs::remove_dir_all(entry.path()) {
-            tracing::warn!(%error, path = %entry.path().display(), "an old damaged state cannot be removed");
-        }
-    }
-}
-
 impl Server {
-    /// Starts all services; when it returns, every lane is live and calls are answered.
+    /// Starts services; when it returns, every lane is live or stands by, and calls are answered.
     ///
     /// # Errors
     /// When a port or the directory is in use, the log is damaged, or the disk cannot be written.
-    pub(crate) async fn start(config: &Config) -> anyhow::Result<Self> {
+    pub(crate) async fn start(config: &Config, services: &[Service]) -> anyhow::Result<Self> {
         let grpc = listen(config.grpc_addr, "--grpc-addr").await?;
         let http = listen(config.http_addr, "--http-addr").await?;
         let admin = match config.admin_addr {
@@ -93,31 +76,46 @@ impl Server {
             None => None,
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let log_options =
-            LogOptions { partitions: config.partitions, queue_bytes: LOG_QUEUE_BYTES, ..LogOptions::default() };
-        let log = EmbeddedLog::open(&config.data_dir.join("log"), log_options)?;
-        let store = Arc::new(open_state(&config.data_dir.join("state"), &*clock)?);
-        let patrol = store.patrol(&[], PATROL_BYTES).map_err(StateDamaged)?;
-        let shared: Arc<dyn EventLog> = log.clone();
+        let addresses = (grpc.local_addr()?, http.local_addr()?);
+        let group = match config.log {
+            LogKind::Embedded if services.len() < Service::ALL.len() => {
+                bail!("one service alone needs a log that others can read too: --log kafka, or `up` for all services")
+            }
+            LogKind::Embedded => None,
+            LogKind::Kafka => Some(Group { session_ms: session(config), address: advertised(config, addresses.0)? }),
+        };
+        let opened = config.clone();
+        // Asks brokers, and waits for them.
+        let log = tokio::task::spawn_blocking(move || backend::open(&opened)).await??;
+        let (opened, known, of) = (config.clone(), log.clone(), services.to_vec());
+        let at = clock.wall_ms();
+        let state = tokio::task::spawn_blocking(move || State::open(&opened, &of, &*known, at)).await??;
+        let store = state.store.clone();
         let options = LaneOptions {
             heartbeat_ms: MINUTE_MS,
             grace_ms: config.downtime_grace_ms,
             writer: uuid::Uuid::new_v4().as_u64_pair().0,
             ..LaneOptions::default()
         };
-        let memory = Memory::new(config.lane_memory_bytes, SERVICES * usize::from(config.partitions));
+        let memory = Memory::new(config.lane_memory_bytes, services.len() * usize::from(log.partitions()));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let count = if config.workers == 0 { cores } else { config.workers };
-        let over = Over { options, queue_bytes: config.lane_queue_bytes, workers: count, memory: Some(memory) };
-        let (inside, lanes) = Inside::open(log, &store, clock, &over)?;
-        let workers = Workers::start(lanes, &shared).context("cannot start the worker threads")?;
+        let over = Over {
+            options,
+            queue_bytes: config.lane_queue_bytes,
+            workers: count,
+            memory: Some(memory),
+            services: services.to_vec(),
+            group,
+        };
+        let (inside, lanes) = Inside::open(log.clone(), &store, clock, &over)?;
+        let workers = Workers::start(lanes, &log).context("cannot start the worker threads")?;
         let inside = Arc::new(inside);
         let admission = Arc::new(Admission::new(config.quota, &config.quotas, config.min_free_bytes));
         let (stop, stopping) = watch::channel(false);
-        let addresses = (grpc.local_addr()?, http.local_addr()?);
         let mut edges = vec![
             tokio::spawn(serve_grpc(grpc, inside.clone(), admission.clone(), stopping.clone())),
-            tokio::spawn(keep_house(inside.clone(), admission, store.clone(), patrol, stopping.clone())),
+            tokio::spawn(state.keep(inside.clone(), admission, until_stopped(stopping.clone()))),
         ];
         let operators = http::admin(inside.clone())?;
         let public = match admin {
@@ -128,8 +126,16 @@ impl Server {
             None => operators,
         };
         edges.push(tokio::spawn(http::serve(http, public, stopping)));
-        let server = Self { grpc: addresses.0, http: addresses.1, inside, store, workers, stop, edges };
-        server.until_ready().await?;
+        let (grpc, http) = addresses;
+        let mut server = Self { grpc, http, inside, membership: None, store, workers, stop, edges };
+        if over.group.is_some() {
+            // Who has to fold first would keep a partition from deciding.
+            server.until(Inside::is_warm).await?;
+            let (config, inside, services) = (config.clone(), server.inside.clone(), services.to_vec());
+            let joining = tokio::task::spawn_blocking(move || Membership::join(&config, &inside, &services));
+            server.membership = Some(joining.await??);
+        }
+        server.until(Inside::is_ready).await?;
         Ok(server)
     }
 
@@ -138,16 +144,22 @@ impl Server {
         self.store.damage().map(|what| StateDamaged(what.to_owned()))
     }
 
-    async fn until_ready(&self) -> anyhow::Result<()> {
+    /// Why the process cannot go on, if so.
+    pub(crate) fn failure(&self) -> Option<String> {
+        let of_group = || self.membership.as_ref().and_then(Membership::failure);
+        self.inside.stopped().map(|what| format!("the event log stopped: {what}")).or_else(of_group)
+    }
+
+    async fn until(&self, is_so: impl Fn(&Inside) -> bool) -> anyhow::Result<()> {
         loop {
             if let Some(damage) = self.damage() {
                 return Err(damage.into());
             }
-            if self.inside.is_ready() {
+            if is_so(&self.inside) {
                 return Ok(());
             }
-            if let Some(what) = self.inside.stopped() {
-                bail!("the event log stopped: {what}");
+            if let Some(what) = self.failure() {
+                bail!(what);
             }
             for (service, partition, status) in self.inside.lanes() {
                 if let Phase::Stopped(failure) = status.phase {
@@ -158,11 +170,15 @@ impl Server {
         }
     }
 
-    /// Ends calls, lets the lanes finish, stores the state and closes the log.
+    /// Leaves the group, ends calls, lets the lanes finish, stores the state and closes the log.
     ///
     /// # Errors
     /// When something could not be written; the log holds whatever was acknowledged.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        if let Some(membership) = self.membership {
+            // Others go on with the partitions while the last calls end here.
+            tokio::task::spawn_blocking(move || membership.leave()).await?;
+        }
         // Whoever listens ends; there may be nobody left.
         let _ = self.stop.send(true);
         self.inside.news.end();
@@ -220,39 +236,4 @@ async fn serve_grpc(
         }
     });
     router.serve_with_incoming_shutdown(incoming, until_stopped(stopping)).await.context("gRPC")
-}
-
-/// Looks at the disk, looks for damage in the state, and makes the state durable now and then, so that a restart folds little.
-async fn keep_house(
-    inside: Arc<Inside>,
-    admission: Arc<Admission>,
-    store: Arc<ProjectionStore>,
-    mut patrol: Option<Vec<u8>>,
-    stopping: watch::Receiver<bool>,
-) -> anyhow::Result<()> {
-    const LOOK: Duration = Duration::from_secs(1);
-    const SYNC_EVERY: u32 = 15;
-    for round in 1_u32.. {
-        admission.free_bytes_are(inside.log.free_bytes());
-        if round % SYNC_EVERY == 0 {
-            let store = store.clone();
-            if let Err(what) = tokio::task::spawn_blocking(move || store.sync()).await? {
-                tracing::error!(what, "the state cannot be written: a restart will fold more of the log");
-            }
-        }
-        if round % PATROL_EVERY == 0 {
-            patrol.get_or_insert_default();
-        }
-        if let Some(from) = patrol.take() {
-            let store = store.clone();
-            match tokio::task::spawn_blocking(move || store.patrol(&from, PATROL_BYTES)).await? {
-                Ok(next) => patrol = next,
-                Err(what) => tracing::error!(what, "the state cannot be read"),
-            }
-        }
-        if tokio::time::timeout(LOOK, until_stopped(stopping.clone())).await.is_ok() {
-            break;
-        }
-    }
-    Ok(())
 }

@@ -4,6 +4,7 @@ use std::os::unix::process::CommandExt as _;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use rejoinder_model::Service;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Ended;
@@ -12,10 +13,16 @@ use crate::server::{Server, StateDamaged};
 use crate::table::say;
 
 /// Runs until SIGTERM or SIGINT, or until the log stops.
-pub(crate) async fn run(config: &Config) -> anyhow::Result<Ended> {
+pub(crate) async fn run(config: &Config, services: &[Service]) -> anyhow::Result<Ended> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    let server = match Server::start(config).await {
+    let starting = tokio::select! {
+        starting = Server::start(config, services) => starting,
+        // Whoever waits for brokers can be told to stop.
+        _ = terminate.recv() => return Ok(Ended::Well),
+        _ = interrupt.recv() => return Ok(Ended::Well),
+    };
+    let server = match starting {
         Err(error) => return Err(error.downcast::<StateDamaged>().map_or_else(|error| error, start_anew)),
         Ok(server) => server,
     };
@@ -26,8 +33,8 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<Ended> {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             () = tokio::time::sleep(Duration::from_millis(200)) => {
-                if let Some(what) = server.inside.stopped() {
-                    bail!("the event log stopped, and nothing can be promised any more: {what}");
+                if let Some(what) = server.failure() {
+                    bail!("nothing can be promised any more: {what}");
                 }
                 if let Some(damage) = server.damage() {
                     return Err(start_anew(damage));

@@ -34,7 +34,7 @@ impl Rules {
 
     /// The fold that the engine runs; a fault is put into the header before it looks.
     pub(crate) fn fold(self, fold: &mut PartitionFold, service: Service, header: &Header) -> Verdict {
-        let mut header = *header;
+        let mut header = header.clone();
         let lane = *fold.lane(service);
         match (self.0, &mut header.claim) {
             (Some(Fault::NewestClaimWins), Some(claim)) => {

@@ -89,7 +89,7 @@ impl Writer {
 
     /// A record of the lane. Is this writer deposed by it? Then false.
     fn own(&mut self, rules: Rules, record: &Record, verdict: Verdict, acknowledged: &mut u32) -> bool {
-        let nonce = record.header.claim.map(|claim| claim.nonce);
+        let nonce = record.header.claim.as_ref().map(|claim| claim.nonce);
         let is_mine = nonce == Some(self.nonce(rules));
         match (verdict, self.phase) {
             (Verdict::ClaimCounted, Phase::Claiming) if is_mine => {
@@ -140,7 +140,8 @@ impl Writer {
     pub(crate) fn claim_again(&self, rules: Rules) -> Record {
         let epoch = self.fold.lane(LANE).epoch;
         let nonce = self.nonce(rules);
-        let claim = Claim { prev_epoch: epoch.unwrap_or_default(), lane_is_new: epoch.is_none(), nonce };
+        let claim =
+            Claim { prev_epoch: epoch.unwrap_or_default(), lane_is_new: epoch.is_none(), nonce, ..Claim::default() };
         Record::new(LANE, Header { claim: Some(claim), ..Header::default() })
     }
 

@@ -53,15 +53,19 @@ impl<S: State> Lane<S> {
     pub(super) fn is_tick_due(&mut self) -> bool {
         let now = self.clock.wall_ms();
         let soon = now < self.last_tick.saturating_add(self.options.tick_interval_ms);
-        let unread = self.newest_tick.is_some_and(|index| index >= self.considered.index);
-        let waiting = unread || self.inputs.held_tick().is_some();
-        if soon || self.tick_in_flight.is_some() || waiting || !self.may_fire(now) {
+        if soon || self.is_tick_on_its_way() || !self.may_fire(now) {
             return false;
         }
         let heartbeat = self.options.heartbeat_ms != 0
             && S::SERVICE == Service::Ingest
             && now >= self.fold.now.saturating_add(self.options.heartbeat_ms);
         heartbeat || self.state.timers().next_due().is_some_and(|due| due <= now)
+    }
+
+    /// A tick was written, and its turn is still to come: the log's news will wake the lane.
+    fn is_tick_on_its_way(&self) -> bool {
+        let unread = self.newest_tick.is_some_and(|index| index >= self.considered.index);
+        self.tick_in_flight.is_some() || unread || self.inputs.held_tick().is_some()
     }
 
     /// A service has a new owner. Nothing counted for a while before: then what waits outside comes in
@@ -92,8 +96,11 @@ impl<S: State> Lane<S> {
         now >= self.fires_from() && self.clock.is_trusted() && self.fold.now <= now.saturating_add(JUMP_MS)
     }
 
-    /// In how many milliseconds the earliest timer is due; `None` when there is none.
+    /// In how many milliseconds the earliest timer is due; `None` when there is none, or another who fires it.
     pub fn due_in_ms(&mut self) -> Option<u64> {
+        if self.phase != Phase::Live || self.is_tick_on_its_way() {
+            return None;
+        }
         let now = self.clock.wall_ms();
         let soonest = self.last_tick.saturating_add(self.options.tick_interval_ms).max(self.fires_from());
         let due = self.state.timers().next_due()?.max(soonest);

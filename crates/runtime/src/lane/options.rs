@@ -7,6 +7,9 @@ use rejoinder_model::Millis;
 pub struct Options {
     /// Own events between checkpoints.
     pub checkpoint_events: u64,
+    /// Records read after which the state is stored, however few of them are the lane's own: what was
+    /// read since is read again after a crash.
+    pub store_records: u64,
     /// Frames that may wait to be read back.
     pub max_in_flight: usize,
     /// The least time between two ticks.
@@ -33,6 +36,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             checkpoint_events: 20_000,
+            store_records: 20_000,
             max_in_flight: 8,
             tick_interval_ms: 50,
             memory_bytes: 64 << 20,

@@ -13,6 +13,8 @@ use crate::inputs;
 
 /// How many bytes are read from the log at a time.
 const READ_BYTES: usize = 1 << 20;
+/// How long a lane that is to be let go waits to read its last frames back.
+const LAST_FRAMES_MS: Millis = 2_000;
 
 impl<S: State> Lane<S> {
     /// Reads on to the end: who owns what, and this lane's own commits.
@@ -134,7 +136,12 @@ impl<S: State> Lane<S> {
         // nonce says whose: the writer must be in it. The rest is derived from counts.
         let count = self.fold.next_index.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.claims;
         self.nonce = count ^ ((S::SERVICE as u64) << 56) ^ self.options.writer;
-        let claim = Claim { prev_epoch: epoch.unwrap_or_default(), lane_is_new: epoch.is_none(), nonce: self.nonce };
+        let claim = Claim {
+            prev_epoch: epoch.unwrap_or_default(),
+            lane_is_new: epoch.is_none(),
+            nonce: self.nonce,
+            address: self.address.to_string(),
+        };
         let stamp = self.next_stamp();
         if !self.append(record::claim(S::SERVICE, claim, stamp))? {
             return Ok(false);
@@ -145,13 +152,43 @@ impl<S: State> Lane<S> {
 
     /// Lets the lane claim: its assignment was confirmed after the claim that deposed it was read.
     pub fn assign(&mut self) {
-        self.assigned = true;
+        self.deposed_at = None;
+    }
+
+    pub(super) fn may_own(&self) -> bool {
+        !self.options.follow_only && self.tenure.holds(self.clock.monotonic_ms(), self.deposed_at)
+    }
+
+    /// The lane goes to somebody else: nothing is decided any more, what is on its way is read back first.
+    pub(super) fn leave(&mut self) -> Result<bool, Failure> {
+        let now = self.clock.monotonic_ms();
+        let until = *self.leaving_until.get_or_insert_with(|| now.saturating_add(LAST_FRAMES_MS));
+        if self.unsent.is_some() {
+            self.send()?;
+        }
+        if !self.in_flight.is_empty() && now < until {
+            return Ok(false);
+        }
+        let (service, partition) = (S::SERVICE.name(), self.partition);
+        tracing::info!(service, partition, unread = self.in_flight.len(), "a lane is let go");
+        self.flush()?;
+        self.start_over()?;
+        Ok(true)
+    }
+
+    /// Keeps up with whoever has the lane, so that it can go on from here at any time.
+    pub(super) fn stand_by(&mut self, at_end: bool) -> Result<bool, Failure> {
+        let lost = self.lose_jobs();
+        if at_end {
+            self.read_inputs()?;
+        }
+        Ok(lost)
     }
 
     /// Somebody else owns the lane: what was decided and not done never was.
     fn deposed(&mut self) -> Result<(), Failure> {
         tracing::warn!(service = S::SERVICE.name(), partition = self.partition, "a lane was taken over");
-        self.assigned = false;
+        self.deposed_at = Some(self.clock.monotonic_ms());
         self.start_over()
     }
 

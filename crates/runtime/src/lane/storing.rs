@@ -35,6 +35,16 @@ impl<S: State> Lane<S> {
         self.store_now()
     }
 
+    /// Stores what is done once much was read since the last time. A checkpoint comes with a lane's own
+    /// events: one that writes little in a busy partition would read all of it again after a crash.
+    pub(super) fn store_if_far(&mut self) -> Result<(), Failure> {
+        let far = self.fold.next_index.saturating_sub(self.stored_at) >= self.options.store_records;
+        if far && matches!(self.phase, Phase::Warm | Phase::Live) {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
     /// Stores what was folded, also by a lane that only follows: for a rebuild in a state of its own.
     ///
     /// # Errors
@@ -45,6 +55,7 @@ impl<S: State> Lane<S> {
         }
         self.collect();
         let fold = self.restart_fold();
+        self.stored_at = self.fold.next_index;
         recover::store(self, &fold)
     }
 

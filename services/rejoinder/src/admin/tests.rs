@@ -36,7 +36,14 @@ impl World {
         let store = ProjectionStore::open(&dir.path().join("state"), 8 << 20).unwrap();
         let shared: Arc<dyn EventLog> = log.clone();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let over = Over { options: LaneOptions::default(), queue_bytes: 16 << 20, workers: 1, memory: None };
+        let over = Over {
+            options: LaneOptions::default(),
+            queue_bytes: 16 << 20,
+            workers: 1,
+            memory: None,
+            services: Service::ALL.to_vec(),
+            group: None,
+        };
         let (inside, lanes) = Inside::open(log, &store, clock, &over).unwrap();
         let workers = Workers::start(lanes, &shared).unwrap();
         let inside = Arc::new(inside);
