@@ -128,7 +128,7 @@ impl Desktop<'_> {
             tokio::select! {
                 biased;
                 news = place.news.recv() => match news {
-                    Some(news) => self.tell(&news).await?,
+                    Some(news) => self.tell(&news?).await?,
                     None => return Err(refuse::exhausted("the desktop does not take what it is told", 1_000)),
                 },
                 Some((request_id, decided)) = answers.recv() => {

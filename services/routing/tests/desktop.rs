@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use rejoinder_api::routing::agent_service_client::AgentServiceClient;
 use rejoinder_api::routing::agent_service_server::AgentServiceServer;
 use rejoinder_api::routing::routing_service_client::RoutingServiceClient;
@@ -16,7 +17,7 @@ use rejoinder_api::routing::work_request::{
 };
 use rejoinder_api::routing::work_response::{Answer, Context, Response as Down, Welcome};
 use rejoinder_api::routing::{self as api, Offer, Presence, WorkRequest, WorkResponse};
-use rejoinder_event_log::{EventLog, MemoryLog};
+use rejoinder_event_log::{AppendError, EventLog, LogId, MemoryLog, ReadError, StoredRecord, Watcher};
 use rejoinder_ingest_core::{Arrival, Ingest, NewPolicy, accept, publish_policy};
 use rejoinder_machine::State;
 use rejoinder_model::{Position, Service};
@@ -43,6 +44,7 @@ type Groups = Vec<Vec<Box<dyn Turn + Send>>>;
 /// The services, on a log that outlives them.
 struct House {
     log: Arc<MemoryLog>,
+    blind: Arc<Blind>,
     workers: Workers,
     ingest: Arc<Lanes<Ingest>>,
     agents: Agents,
@@ -53,6 +55,7 @@ struct House {
 
 fn lanes<S: State>(
     log: &Arc<dyn EventLog>,
+    seen: &Arc<dyn EventLog>,
     clock: &Arc<dyn Clock>,
     store: &ProjectionStore,
     groups: &mut Groups,
@@ -66,7 +69,7 @@ fn lanes<S: State>(
         asked.push((jobs, lane.shared_status()));
         groups[usize::from(partition)].push(Box::new(lane));
     }
-    Arc::new(Lanes::new(log.clone(), S::SERVICE, asked))
+    Arc::new(Lanes::new(seen.clone(), S::SERVICE, asked))
 }
 
 async fn until_live<S: 'static>(lanes: &Lanes<S>) {
@@ -95,9 +98,11 @@ impl House {
         let shared: Arc<dyn EventLog> = log.clone();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let mut groups: Groups = (0..PARTITIONS).map(|_| Vec::new()).collect();
-        let ingest = lanes::<Ingest>(&shared, &clock, &store, &mut groups);
-        let threading = lanes::<Threading>(&shared, &clock, &store, &mut groups);
-        let routing = lanes::<Routing>(&shared, &clock, &store, &mut groups);
+        let ingest = lanes::<Ingest>(&shared, &shared, &clock, &store, &mut groups);
+        let threading = lanes::<Threading>(&shared, &shared, &clock, &store, &mut groups);
+        let blind = Arc::new(Blind { log: shared.clone(), is_blind: AtomicBool::new(false) });
+        let seen: Arc<dyn EventLog> = blind.clone();
+        let routing = lanes::<Routing>(&shared, &seen, &clock, &store, &mut groups);
         let workers = Workers::start(groups, &shared).unwrap();
         until_live(&ingest).await;
         until_live(&threading).await;
@@ -111,7 +116,7 @@ impl House {
             .add_service(RoutingServiceServer::new(Items::new(routing)));
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let server = tokio::spawn(async move { server.serve_with_incoming(incoming).await.unwrap() });
-        Self { log, workers, ingest, agents, address, server, _state: state }
+        Self { log, blind, workers, ingest, agents, address, server, _state: state }
     }
 
     async fn new(files: &[(&str, &str)]) -> Self {
@@ -392,6 +397,65 @@ async fn a_dropped_stream_leaves_its_offers_to_others_and_a_restart_ends_session
     assert!(!house.is_connected("bob").await, "his stream was another process's");
     let mut ann = Desktop::open(&house, "ann", false).await.unwrap();
     assert_eq!(ann.offer().await.item_id, offer.item_id);
+    house.workers.stop();
+}
+
+/// The log as a desk reads it, which may be out of reach for a while.
+struct Blind {
+    log: Arc<dyn EventLog>,
+    is_blind: AtomicBool,
+}
+
+impl EventLog for Blind {
+    fn id(&self) -> LogId {
+        self.log.id()
+    }
+
+    fn partitions(&self) -> u16 {
+        self.log.partitions()
+    }
+
+    fn append(&self, partition: u16, record: Bytes) -> Result<(), AppendError> {
+        self.log.append(partition, record)
+    }
+
+    fn read(&self, partition: u16, from: u64, max_bytes: usize) -> Result<Vec<StoredRecord>, ReadError> {
+        if self.is_blind.load(Ordering::Acquire) {
+            return Err(ReadError::Storage("no broker answers".into()));
+        }
+        self.log.read(partition, from, max_bytes)
+    }
+
+    fn end(&self, partition: u16) -> u64 {
+        self.log.end(partition)
+    }
+
+    fn watch(&self, watcher: Watcher) {
+        self.log.watch(watcher);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_may_have_missed_something_end_and_others_come() {
+    let house = House::new(&files()).await;
+    let ann = Desktop::open(&house, "ann", false).await.unwrap();
+    house.blind.is_blind.store(true, Ordering::Release);
+    house.message("m0", "one").await;
+    let status = ann.end().await;
+    assert_eq!(status.code(), Code::Unavailable, "{status}");
+    house.blind.is_blind.store(false, Ordering::Release);
+    let told = async {
+        for n in 1.. {
+            // Who comes before the log is read again has to come once more.
+            let Ok(mut ann) = Desktop::open(&house, "ann", false).await else { continue };
+            house.message(&format!("m{n}"), &format!("customer{n}")).await;
+            match ann.down.message().await {
+                Ok(told) => return assert!(told.is_some()),
+                Err(status) => assert_eq!(status.code(), Code::Unavailable, "{status}"),
+            }
+        }
+    };
+    tokio::time::timeout(SOON, told).await.expect("agents are told again");
     house.workers.stop();
 }
 
