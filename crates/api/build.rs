@@ -1,8 +1,9 @@
 //! Compiles the public protobuf files without a protoc on the machine.
 use prost::Message as _;
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "rejoinder/admin/v1/admin_service.proto",
+    "rejoinder/cluster/v1/peer_service.proto",
     "rejoinder/feed/v1/event_feed_service.proto",
     "rejoinder/ingest/v1/ingest_service.proto",
     "rejoinder/ingest/v1/policy_service.proto",

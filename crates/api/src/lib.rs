@@ -5,6 +5,9 @@
 pub mod admin {
     tonic::include_proto!("rejoinder.admin.v1");
 }
+pub mod cluster {
+    tonic::include_proto!("rejoinder.cluster.v1");
+}
 pub mod feed {
     tonic::include_proto!("rejoinder.feed.v1");
 }

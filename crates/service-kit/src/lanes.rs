@@ -12,7 +12,7 @@ use rejoinder_wire::event::Event;
 use tokio::sync::oneshot;
 use tonic::Status;
 
-use crate::refuse;
+use crate::{LogNews, refuse};
 
 /// One lane: its queue, and how it is.
 struct Lane<S> {
@@ -47,6 +47,7 @@ impl<S: 'static> Upstream for Lanes<S> {
 /// The lanes of one service, partition by partition.
 pub struct Lanes<S> {
     log: Arc<dyn EventLog>,
+    news: LogNews,
     service: Service,
     lanes: Vec<Lane<S>>,
     /// Who answers before this service has something to answer.
@@ -61,7 +62,8 @@ impl<S: 'static> Lanes<S> {
         lanes: impl IntoIterator<Item = (Arc<JobQueue<S>>, Arc<Mutex<LaneStatus>>)>,
     ) -> Self {
         let lanes = lanes.into_iter().map(|(jobs, status)| Lane { jobs, status }).collect();
-        Self { log, service, lanes, upstream: None }
+        let news = LogNews::of(&*log);
+        Self { log, news, service, lanes, upstream: None }
     }
 
     /// Lanes whose inputs another service writes: who waits for a position waits for what that one had
@@ -154,7 +156,7 @@ impl<S: 'static> Lanes<S> {
         wait_for: &str,
         question: impl FnOnce(&S, Millis) -> R + Send + 'static,
     ) -> Result<(R, Position), Status> {
-        let index = self.wait_for(workspace, wait_for)?;
+        let index = self.wait_for(workspace, wait_for).await?;
         self.ask_from(workspace, index, question).await
     }
 
@@ -223,8 +225,9 @@ impl<S: 'static> Lanes<S> {
         answer.await.ok().flatten().ok_or_else(unknown)
     }
 
-    /// The first index that need not be considered for an answer to hold for `position`.
-    fn wait_for(&self, workspace: &str, position: &str) -> Result<u64, Status> {
+    /// The first index that need not be considered for an answer to hold for `position`. Waits a moment
+    /// for the log to have it.
+    async fn wait_for(&self, workspace: &str, position: &str) -> Result<u64, Status> {
         if position.is_empty() {
             return Ok(0);
         }
@@ -234,8 +237,8 @@ impl<S: 'static> Lanes<S> {
         if position.partition != partition {
             return Err(wrong(format!("the workspace lives in partition {partition}")));
         }
-        let end = self.log.end(partition);
-        if position.index >= end {
+        if !self.news.reached(&*self.log, partition, position.index).await {
+            let end = self.log.end(partition);
             return Err(wrong(format!("{position} is not in the log, which ends at {partition}/{end}")));
         }
         Ok(position.index + 1)

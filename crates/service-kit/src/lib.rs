@@ -1,8 +1,9 @@
 //! What the gRPC edge of every service needs: lanes to ask, the caller's workspace, errors with
-//! details, pages, what was set aside, and the log's tail.
+//! details, pages, what was set aside, the log's tail, and who owns what.
 
 pub mod field;
 mod lanes;
+mod owners;
 mod page;
 mod quarantine;
 pub mod refuse;
@@ -12,12 +13,13 @@ mod watching;
 mod workspace;
 
 pub use lanes::{Lanes, Upstream};
+pub use owners::{Alone, Owner, Owners};
 pub use page::{MAX_PAGE_BYTES, Page, fitting, page};
 pub use quarantine::{Found, Quarantine, Quarantines};
 pub use stored::events_at;
 pub use tail::{LogNews, Tail, TailEvent};
 pub use watching::{cursor, watch};
-pub use workspace::workspace;
+pub use workspace::{named, workspace};
 
 use prost_types::Timestamp;
 use rejoinder_model::Millis;

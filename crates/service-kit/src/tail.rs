@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rejoinder_event_log::{EventLog, PartitionFold, RecordView, Verdict};
@@ -16,6 +17,9 @@ const READ_BYTES: usize = 256 << 10;
 
 /// So many records at the end of the log are in memory, unless the process has just started.
 const IN_MEMORY: u64 = 7;
+
+/// How long somebody may be ahead of this process: they may have a position from one that has read further.
+const AHEAD: Duration = Duration::from_secs(1);
 
 /// Tells waiting readers that their partition has moved, or that nobody will tell them any more.
 #[derive(Clone)]
@@ -40,6 +44,28 @@ impl LogNews {
             }
         }));
         Self(news)
+    }
+
+    /// Is there a record at `index`? Waits for it, for a second at most.
+    pub async fn reached(&self, log: &dyn EventLog, partition: u16, index: u64) -> bool {
+        let is_there = || log.end(partition) > index;
+        if is_there() {
+            return true;
+        }
+        let Some(moved) = self.0.moved.get(usize::from(partition)) else { return false };
+        let arrival = async {
+            loop {
+                // Armed before the look, so that no news is missed between both.
+                let moved = moved.notified();
+                if is_there() || self.0.ended.load(Ordering::Acquire) {
+                    return;
+                }
+                moved.await;
+            }
+        };
+        // However it ends: what is there counts.
+        let _ = tokio::time::timeout(AHEAD, arrival).await;
+        is_there()
     }
 
     /// Ends all readers that wait: the server stops, and they can go on elsewhere or later.

@@ -30,11 +30,11 @@ fn parse(after: &str) -> Result<(Position, u64), String> {
 }
 
 /// What the events of the lanes' service say after a position or a change's cursor, as `told` puts them;
-/// empty: from now on.
+/// empty: from now on. Waits a moment for the log to have the position.
 ///
 /// # Errors
 /// INVALID_ARGUMENT when the position is none of the workspace's partition.
-pub fn watch<S: 'static, T: Send + 'static>(
+pub async fn watch<S: 'static, T: Send + 'static>(
     lanes: &Lanes<S>,
     news: &LogNews,
     workspace: &str,
@@ -42,19 +42,20 @@ pub fn watch<S: 'static, T: Send + 'static>(
     told: impl Fn(&TailEvent) -> Option<T> + Send + 'static,
 ) -> Result<ReceiverStream<Result<T, Status>>, Status> {
     let (partition, service) = (lanes.partition(workspace), lanes.service());
-    let end = lanes.log().end(partition);
+    // Before the end is looked at: who begins there need not fold what lies before.
+    let known = lanes.status(partition).map(|status| status.fold).unwrap_or_default();
     let (from, behind) = if after.is_empty() {
-        (end, 0)
+        (lanes.log().end(partition), 0)
     } else {
         let wrong = |what: String| refuse::invalid("POSITION_INVALID", "after", what);
         let (after, behind) = parse(after).map_err(wrong)?;
-        if after.partition != partition || after.index >= end {
+        if after.partition != partition || !news.reached(&**lanes.log(), partition, after.index).await {
+            let end = lanes.log().end(partition);
             let what = format!("{after} is not in the workspace's partition, which ends at {partition}/{end}");
             return Err(wrong(what));
         }
         (after.index, behind)
     };
-    let known = lanes.statuses().get(usize::from(partition)).map(|status| status.fold).unwrap_or_default();
     let mut tail = Tail::new(lanes.log().clone(), news.clone(), partition, from, known).only(service);
     let (to, changes) = mpsc::channel(MAX_WAITING);
     tokio::spawn(async move {

@@ -12,26 +12,27 @@ use rejoinder_machine::quarantine::SetAside;
 use rejoinder_model::{Position, Service, ThreadId};
 use rejoinder_runtime::Phase;
 use rejoinder_service_kit::{Found, Quarantines, page, refuse, timestamp, workspace};
-use rejoinder_threading_core::Threading;
 use rejoinder_wire::event::{Event, event::Body};
 use tonic::{Request, Response, Status};
 
 use crate::inside::Inside;
+use crate::others::Others;
 
 /// The service over the inside of this process.
 pub(crate) struct Administration {
     inside: Arc<Inside>,
     quarantines: Quarantines,
+    others: Others,
 }
 
 impl Administration {
-    pub(crate) fn new(inside: Arc<Inside>) -> Self {
-        let quarantines = inside.quarantines();
-        Self { inside, quarantines }
+    /// Over what the services have set aside, wherever they are.
+    pub(crate) fn new(inside: Arc<Inside>, quarantines: Quarantines, others: Others) -> Self {
+        Self { inside, quarantines, others }
     }
 
     async fn find(&self, workspace: &str, id: &str) -> Result<Found, Status> {
-        self.inside.must_exist(workspace).await?;
+        self.others.must_exist(workspace).await?;
         self.quarantines.find(workspace, self.inside.threading.partition(workspace), id).await
     }
 
@@ -39,14 +40,9 @@ impl Administration {
     /// one before is not let in any more: it would take the newer one back.
     async fn must_be_news(&self, workspace: &str, input: &Event) -> Result<(), Status> {
         let Some(Body::ThreadStateChanged(changed)) = &input.body else { return Ok(()) };
-        let (number, to) = (changed.thread, changed.to);
-        let question =
-            move |threading: &Threading| threading.find(number).is_some_and(|(_, thread)| thread.state == to);
-        let (stands, _) = self.inside.threading.ask(workspace, "", question).await?;
-        let over = || {
-            let thread = ThreadId::from_wire(number).map(|id| id.to_string()).unwrap_or_default();
-            refuse::precondition(format!("thread {thread} is not in that state any more: skip the input"))
-        };
+        let thread = ThreadId(changed.thread).to_string();
+        let stands = self.others.thread_state(workspace, thread.clone()).await? == Some(changed.to);
+        let over = || refuse::precondition(format!("thread {thread} is not in that state any more: skip the input"));
         if stands { Ok(()) } else { Err(over()) }
     }
 }
@@ -90,7 +86,7 @@ impl AdminService for Administration {
         let name = workspace(request.metadata())?;
         let request = request.into_inner();
         let size = page(request.page_size, "")?.size;
-        self.inside.must_exist(&name).await?;
+        self.others.must_exist(&name).await?;
         let partition = self.inside.threading.partition(&name);
         let told = |(service, number, set_aside): (Service, u64, Arc<SetAside>)| Quarantined {
             quarantine_id: format!("{}/{partition}/{number}", service.name()),

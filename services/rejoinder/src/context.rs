@@ -1,30 +1,27 @@
-//! What an agent is told with an offer: routing asks the handlers of threading and sla-timer.
+//! What an agent is told with an offer: routing asks threading and sla-timer, wherever they are.
 
-use rejoinder_api::WORKSPACE;
 use rejoinder_api::routing::work_response::{Clock, Context, Message};
 use rejoinder_api::sla::clock::State;
-use rejoinder_api::sla::clock_service_server::ClockService as _;
 use rejoinder_api::sla::{self, ListClocksRequest};
-use rejoinder_api::threading::thread_service_server::ThreadService as _;
 use rejoinder_api::threading::{self, ListMessagesRequest};
 use rejoinder_routing::{About, AskContext};
-use rejoinder_sla_timer::Clocks;
-use rejoinder_threading::Threads;
 use rejoinder_wire::event::Metric;
-use tonic::{Request, Status};
+use tonic::Status;
+
+use crate::others::{Others, of};
 
 /// Messages that an agent sees at once; a desktop asks for more.
 const MESSAGES: i32 = 20;
 
-/// Asks both services in this process.
-pub(crate) fn ask(threads: Threads, clocks: Clocks) -> AskContext {
+/// Asks both services.
+pub(crate) fn ask(others: Others) -> AskContext {
     std::sync::Arc::new(move |about| {
-        let (threads, clocks) = (threads.clone(), clocks.clone());
-        Box::pin(async move { context(&threads, &clocks, about).await })
+        let others = others.clone();
+        Box::pin(async move { context(others, about).await })
     })
 }
 
-async fn context(threads: &Threads, clocks: &Clocks, about: About) -> Result<Context, Status> {
+async fn context(Others { mut threads, mut clocks, .. }: Others, about: About) -> Result<Context, Status> {
     let messages = ListMessagesRequest {
         thread_id: about.thread_id.clone(),
         page_size: MESSAGES,
@@ -49,13 +46,6 @@ async fn context(threads: &Threads, clocks: &Clocks, about: About) -> Result<Con
         messages: newest.map(message).collect(),
         clocks: running.into_inner().clocks.into_iter().map(clock).collect(),
     })
-}
-
-fn of<T>(workspace: &str, message: T) -> Result<Request<T>, Status> {
-    let mut request = Request::new(message);
-    let name = workspace.parse().map_err(|_| Status::internal("a workspace whose name is none"))?;
-    request.metadata_mut().insert(WORKSPACE, name);
-    Ok(request)
 }
 
 fn message(message: threading::Message) -> Message {

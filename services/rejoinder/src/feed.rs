@@ -104,23 +104,28 @@ impl EventFeedService for Feed {
         }
         self.inside.must_exist(&of).await?;
         let partition = self.inside.ingest.partition(&of);
-        let end = self.inside.log.end(partition);
+        // Before the end is looked at: who begins there need not fold what lies before.
+        let known = self.inside.ingest.status(partition).map(|status| status.fold);
+        let log: Arc<dyn rejoinder_event_log::EventLog> = self.inside.log.clone();
         let wrong = |what: String| refuse::invalid("POSITION_INVALID", "from", what);
         let from = if from.is_empty() {
-            end
+            log.end(partition)
         } else if from == "start" {
             0
         } else {
             let from: Position = from.parse().map_err(wrong)?;
-            if from.partition != partition || from.index > end {
+            let is_there = match from.index.checked_sub(1).filter(|_| from.partition == partition) {
+                Some(last) => self.inside.news.reached(&*log, partition, last).await,
+                None => from.partition == partition,
+            };
+            if !is_there {
+                let end = log.end(partition);
                 let what = format!("{from} is not in the workspace's partition, which ends at {partition}/{end}");
                 return Err(wrong(what));
             }
             from.index
         };
-        let known = self.inside.ingest.statuses().get(usize::from(partition)).map(|status| status.fold);
-        let mut tail =
-            Tail::new(self.inside.log.clone(), self.inside.news.clone(), partition, from, known.unwrap_or_default());
+        let mut tail = Tail::new(log, self.inside.news.clone(), partition, from, known.unwrap_or_default());
         let (to, answers) = mpsc::channel(MAX_WAITING);
         let names = self.names.clone();
         tokio::spawn(async move {

@@ -20,6 +20,7 @@ mod inside;
 mod local;
 mod log_commands;
 mod log_copy;
+mod others;
 mod policy;
 mod query;
 mod remote;

@@ -5,22 +5,17 @@ use std::sync::Arc;
 
 use rejoinder_api::routing::agent_service_server::AgentService;
 use rejoinder_api::routing::{self as api, WorkRequest, WorkResponse};
-use rejoinder_model::AgentKey;
 use rejoinder_routing_core::{Command, Done, Routing, Session};
 use rejoinder_service_kit::{Lanes, LogNews, field, page, refuse, workspace};
 use rejoinder_wire::event::Presence;
-use tokio::sync::OnceCell;
-use tokio::task::JoinSet;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::command::{Call, command};
 use crate::context::AskContext;
 use crate::desk::Desk;
+use crate::sessions::OldSessions;
 use crate::{view, work};
-
-/// Agents looked at in one question when a server starts.
-const SWEEP: usize = 500;
 
 /// The service over its lanes.
 #[derive(Clone)]
@@ -28,8 +23,7 @@ pub struct Agents {
     pub(crate) lanes: Arc<Lanes<Routing>>,
     pub(crate) desk: Arc<Desk>,
     pub(crate) ask_context: AskContext,
-    /// Are the sessions ended that another process held?
-    began: Arc<OnceCell<()>>,
+    pub(crate) sessions: Arc<OldSessions>,
 }
 
 impl Agents {
@@ -37,45 +31,8 @@ impl Agents {
     pub fn start(lanes: Arc<Lanes<Routing>>, news: &LogNews, ask_context: AskContext) -> Self {
         let desk = Arc::new(Desk::default());
         (0..lanes.log().partitions()).for_each(|partition| desk.follow(&lanes, news, partition));
-        Self { lanes, desk, ask_context, began: Arc::default() }
-    }
-
-    /// Ends the sessions of streams that another process held: theirs are gone. Once; no stream is taken
-    /// before that.
-    ///
-    /// # Errors
-    /// UNAVAILABLE when a lane cannot decide.
-    pub async fn end_old_sessions(&self) -> Result<(), Status> {
-        self.began.get_or_try_init(|| self.end_sessions()).await.copied()
-    }
-
-    async fn end_sessions(&self) -> Result<(), Status> {
-        for partition in 0..self.lanes.log().partitions() {
-            let mut from = AgentKey(0);
-            loop {
-                let question = move |state: &Routing| {
-                    let page = state.agents.page(&from, SWEEP);
-                    let next = page.last().map(|(key, _)| AgentKey(key.0.wrapping_add(1)));
-                    let open = page.into_iter().filter(|(_, agent)| agent.session != 0);
-                    let open = open.map(|(_, a)| (a.workspace.clone(), a.id.clone(), a.session));
-                    (open.collect::<Vec<_>>(), next)
-                };
-                let ((open, next), _) = self.lanes.ask_lane(partition, question).await?;
-                let mut ending = JoinSet::new();
-                for (workspace, agent, session) in open {
-                    let lanes = self.lanes.clone();
-                    let lost = Command::Disconnect(Session { agent, session });
-                    ending.spawn(async move { command(&lanes, Call::of(&workspace), lost).await });
-                }
-                // What was refused had ended before.
-                while ending.join_next().await.is_some() {}
-                match next {
-                    Some(next) => from = next,
-                    None => break,
-                }
-            }
-        }
-        Ok(())
+        let sessions = Arc::new(OldSessions::of(lanes.log().partitions()));
+        Self { lanes, desk, ask_context, sessions }
     }
 
     async fn agent(&self, workspace: &str, id: &str, wait_for: &str) -> Result<(api::Agent, String), Status> {
@@ -98,8 +55,8 @@ impl AgentService for Agents {
 
     async fn work(&self, request: Request<Streaming<WorkRequest>>) -> Result<Response<Self::WorkStream>, Status> {
         let name = workspace(request.metadata())?;
-        self.end_old_sessions().await?;
-        Ok(Response::new(Box::pin(work::serve(self.clone(), name, request.into_inner()))))
+        let epoch = self.begin(self.lanes.partition(&name)).await?;
+        Ok(Response::new(Box::pin(work::serve(self.clone(), name, epoch, request.into_inner()))))
     }
 
     async fn set_presence(

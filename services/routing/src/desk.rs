@@ -5,22 +5,27 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use prost::Message as _;
-use rejoinder_model::{Position, Service};
+use rejoinder_model::{Position, Service, partition_of};
 use rejoinder_routing_core::Routing;
-use rejoinder_service_kit::{Lanes, LogNews, Tail};
+use rejoinder_service_kit::{Lanes, LogNews, Tail, refuse};
 use rejoinder_wire::event::{Event, event::Body};
 use tokio::sync::mpsc;
-use tonic::Code;
+use tonic::{Code, Status};
 
 /// Events that may wait for a stream.
 const MAX_WAITING: usize = 1_024;
+/// Until a log that could not be read is read again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// An event, and where it stands.
 pub(crate) type News = (Position, Arc<Event>);
+/// News for a stream, or why there will be none.
+type Told = Result<News, Status>;
 
-type Streams = HashMap<(String, String), Vec<(u64, mpsc::Sender<News>)>>;
+type Streams = HashMap<(String, String), Vec<(u64, mpsc::Sender<Told>)>>;
 
 /// Streams by workspace and agent.
 #[derive(Default)]
@@ -33,7 +38,7 @@ pub(crate) struct Place {
     desk: Arc<Desk>,
     key: (String, String),
     number: u64,
-    pub(crate) news: mpsc::Receiver<News>,
+    pub(crate) news: mpsc::Receiver<Told>,
 }
 
 impl Drop for Place {
@@ -72,15 +77,13 @@ impl Desk {
         let Some(of_agent) = streams.1.get_mut(&key) else { return };
         let event = Arc::new(event);
         // Who does not read on is let go: the channel ends.
-        of_agent.retain(|(_, to)| to.try_send((position, event.clone())).is_ok());
+        of_agent.retain(|(_, to)| to.try_send(Ok((position, event.clone()))).is_ok());
     }
 
     /// Follows the log of a partition from its end on.
     pub(crate) fn follow(self: &Arc<Self>, lanes: &Arc<Lanes<Routing>>, news: &LogNews, partition: u16) {
-        let (desk, log) = (self.clone(), lanes.log().clone());
-        let end = log.end(partition);
-        let known = lanes.statuses().get(usize::from(partition)).map(|status| status.fold).unwrap_or_default();
-        let mut tail = Tail::new(log, news.clone(), partition, end, known).only(Service::Routing);
+        let (desk, lanes, news) = (self.clone(), lanes.clone(), news.clone());
+        let mut tail = at_end(&lanes, &news, partition);
         tokio::spawn(async move {
             loop {
                 match tail.next(true).await {
@@ -94,13 +97,37 @@ impl Desk {
                     // The server stops, and its streams with it.
                     Err(status) if status.code() == Code::Unavailable => return,
                     Err(status) => {
-                        tracing::error!(partition, %status, "agents are told nothing any more");
-                        return;
+                        tracing::error!(partition, %status, "what happens cannot be told to agents");
+                        tokio::time::sleep(AGAIN).await;
+                        tail = at_end(&lanes, &news, partition);
+                        // Whoever sat down before this end may have missed something.
+                        desk.let_go(partition, lanes.log().partitions());
                     }
                 }
             }
         });
     }
+
+    /// Ends the streams of a partition.
+    fn let_go(&self, partition: u16, partitions: u16) {
+        self.lock().1.retain(|(workspace, _), of_agent| {
+            let stays = partition_of(workspace, partitions) != partition;
+            if !stays {
+                let why = refuse::unavailable("what happened could not be read: open the stream again", 500);
+                // Who does not read on is let go anyway.
+                of_agent.iter().for_each(|(_, to)| drop(to.try_send(Err(why.clone()))));
+            }
+            stays
+        });
+    }
+}
+
+/// A reader of what routing writes from now on.
+fn at_end(lanes: &Lanes<Routing>, news: &LogNews, partition: u16) -> Tail {
+    // Before the end is looked at: then nothing before it is folded once more.
+    let known = lanes.status(partition).map(|status| status.fold).unwrap_or_default();
+    let end = lanes.log().end(partition);
+    Tail::new(lanes.log().clone(), news.clone(), partition, end, known).only(Service::Routing)
 }
 
 /// The agent whom an event is told to.

@@ -7,6 +7,7 @@ mod desk;
 pub mod metric_definitions;
 mod refusal;
 mod routing_service;
+mod sessions;
 mod told;
 mod view;
 mod work;

@@ -43,12 +43,13 @@ type Decided = (String, Option<(Result<Done, Refusal>, Position)>);
 pub(crate) fn serve(
     agents: Agents,
     workspace: String,
+    epoch: u64,
     mut up: Streaming<WorkRequest>,
 ) -> impl Stream<Item = Result<WorkResponse, Status>> + Send + use<> {
     let (down, told) = mpsc::channel(MAX_WAITING);
     tokio::spawn(async move {
         let ended = match hello(&mut up).await {
-            Ok(hello) => attend(&agents, &workspace, hello, &mut up, &down).await,
+            Ok(hello) => attend(&agents, Of { workspace: &workspace, epoch }, hello, &mut up, &down).await,
             Err(status) => Err(status),
         };
         if let Err(status) = ended {
@@ -69,10 +70,18 @@ async fn hello(up: &mut Streaming<WorkRequest>) -> Result<Hello, Status> {
     }
 }
 
+/// Whose agent a stream is of, and the epoch of the lane when it came.
+#[derive(Clone, Copy)]
+struct Of<'a> {
+    workspace: &'a str,
+    epoch: u64,
+}
+
 /// A stream with its session.
 struct Desktop<'a> {
     agents: &'a Agents,
     workspace: &'a str,
+    epoch: u64,
     by: Session,
     with_context: bool,
     down: &'a mpsc::Sender<Result<WorkResponse, Status>>,
@@ -84,7 +93,7 @@ struct Desktop<'a> {
 
 async fn attend(
     agents: &Agents,
-    workspace: &str,
+    Of { workspace, epoch }: Of<'_>,
     hello: Hello,
     up: &mut Streaming<WorkRequest>,
     down: &mpsc::Sender<Result<WorkResponse, Status>>,
@@ -98,7 +107,7 @@ async fn attend(
     let by = Session { agent, session };
     let (welcomed, as_of) = (BTreeSet::new(), 0);
     let with_context = hello.with_context;
-    let mut desktop = Desktop { agents, workspace, by, with_context, down, welcomed, as_of };
+    let mut desktop = Desktop { agents, workspace, epoch, by, with_context, down, welcomed, as_of };
     let worked = desktop.work(hello, &mut place, up).await;
     drop(place);
     // Another stream may speak for the agent by now: then there is nothing to end.
@@ -119,7 +128,7 @@ impl Desktop<'_> {
             tokio::select! {
                 biased;
                 news = place.news.recv() => match news {
-                    Some(news) => self.tell(&news).await?,
+                    Some(news) => self.tell(&news?).await?,
                     None => return Err(refuse::exhausted("the desktop does not take what it is told", 1_000)),
                 },
                 Some((request_id, decided)) = answers.recv() => {
@@ -185,6 +194,10 @@ impl Desktop<'_> {
             && changed.session != self.by.session
             && (changed.session > self.by.session || position.index > self.as_of)
         {
+            if self.agents.epoch(self.agents.lanes.partition(self.workspace)) != Some(self.epoch) {
+                // Not the agent's doing: whoever took the lane over ends the sessions of before.
+                return Err(refuse::unavailable("routing moved to another process: open the stream again", 200));
+            }
             return Err(refuse::over("SESSION_OVER", "another stream speaks for the agent, or the policy dropped it"));
         }
         // The welcome may have told of an offer whose event comes now.

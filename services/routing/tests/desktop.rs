@@ -3,8 +3,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use rejoinder_api::routing::agent_service_client::AgentServiceClient;
 use rejoinder_api::routing::agent_service_server::AgentServiceServer;
 use rejoinder_api::routing::routing_service_client::RoutingServiceClient;
@@ -15,19 +17,19 @@ use rejoinder_api::routing::work_request::{
 };
 use rejoinder_api::routing::work_response::{Answer, Context, Response as Down, Welcome};
 use rejoinder_api::routing::{self as api, Offer, Presence, WorkRequest, WorkResponse};
-use rejoinder_event_log::{EventLog, MemoryLog};
+use rejoinder_event_log::{AppendError, EventLog, LogId, MemoryLog, ReadError, StoredRecord, Watcher};
 use rejoinder_ingest_core::{Arrival, Ingest, NewPolicy, accept, publish_policy};
 use rejoinder_machine::State;
-use rejoinder_model::Position;
+use rejoinder_model::{Position, Service};
 use rejoinder_projection_store::ProjectionStore;
 use rejoinder_routing::{About, Agents, AskContext, Items};
 use rejoinder_routing_core::Routing;
 use rejoinder_runtime::{Clock, JobQueue, Lane, Options, Phase as LanePhase, SystemClock, Turn, Workers};
-use rejoinder_service_kit::{Lanes, LogNews};
+use rejoinder_service_kit::{Lanes, LogNews, Owner, Owners};
 use rejoinder_threading_core::Threading;
 use rejoinder_wire::event::{Direction, InteractionReceived, MessageRef, Structure, Visibility};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 use tonic::transport::server::{Server, TcpIncoming};
@@ -42,8 +44,10 @@ type Groups = Vec<Vec<Box<dyn Turn + Send>>>;
 /// The services, on a log that outlives them.
 struct House {
     log: Arc<MemoryLog>,
+    blind: Arc<Blind>,
     workers: Workers,
     ingest: Arc<Lanes<Ingest>>,
+    agents: Agents,
     address: SocketAddr,
     server: tokio::task::JoinHandle<()>,
     _state: tempfile::TempDir,
@@ -51,6 +55,7 @@ struct House {
 
 fn lanes<S: State>(
     log: &Arc<dyn EventLog>,
+    seen: &Arc<dyn EventLog>,
     clock: &Arc<dyn Clock>,
     store: &ProjectionStore,
     groups: &mut Groups,
@@ -64,7 +69,7 @@ fn lanes<S: State>(
         asked.push((jobs, lane.shared_status()));
         groups[usize::from(partition)].push(Box::new(lane));
     }
-    Arc::new(Lanes::new(log.clone(), S::SERVICE, asked))
+    Arc::new(Lanes::new(seen.clone(), S::SERVICE, asked))
 }
 
 async fn until_live<S: 'static>(lanes: &Lanes<S>) {
@@ -75,6 +80,13 @@ async fn until_live<S: 'static>(lanes: &Lanes<S>) {
 
 impl House {
     async fn open(log: Arc<MemoryLog>) -> Self {
+        let house = Self::take_over(log).await;
+        house.agents.end_old_sessions().await.unwrap();
+        house
+    }
+
+    /// Claims all lanes, whoever has them.
+    async fn take_over(log: Arc<MemoryLog>) -> Self {
         let context: AskContext = Arc::new(|About { workspace, thread_id, .. }| {
             Box::pin(async move {
                 let message = api::work_response::Message { text: format!("of {workspace}"), ..Default::default() };
@@ -86,24 +98,25 @@ impl House {
         let shared: Arc<dyn EventLog> = log.clone();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let mut groups: Groups = (0..PARTITIONS).map(|_| Vec::new()).collect();
-        let ingest = lanes::<Ingest>(&shared, &clock, &store, &mut groups);
-        let threading = lanes::<Threading>(&shared, &clock, &store, &mut groups);
-        let routing = lanes::<Routing>(&shared, &clock, &store, &mut groups);
+        let ingest = lanes::<Ingest>(&shared, &shared, &clock, &store, &mut groups);
+        let threading = lanes::<Threading>(&shared, &shared, &clock, &store, &mut groups);
+        let blind = Arc::new(Blind { log: shared.clone(), is_blind: AtomicBool::new(false) });
+        let seen: Arc<dyn EventLog> = blind.clone();
+        let routing = lanes::<Routing>(&shared, &seen, &clock, &store, &mut groups);
         let workers = Workers::start(groups, &shared).unwrap();
         until_live(&ingest).await;
         until_live(&threading).await;
         until_live(&routing).await;
         let news = LogNews::of(&*shared);
         let agents = Agents::start(routing.clone(), &news, context);
-        agents.end_old_sessions().await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let server = Server::builder()
-            .add_service(AgentServiceServer::new(agents))
+            .add_service(AgentServiceServer::new(agents.clone()))
             .add_service(RoutingServiceServer::new(Items::new(routing)));
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let server = tokio::spawn(async move { server.serve_with_incoming(incoming).await.unwrap() });
-        Self { log, workers, ingest, address, server, _state: state }
+        Self { log, blind, workers, ingest, agents, address, server, _state: state }
     }
 
     async fn new(files: &[(&str, &str)]) -> Self {
@@ -141,7 +154,7 @@ impl House {
 
     /// Threading hands a policy on: routing has it a moment later.
     async fn until_adopted(&self, agents: usize, queues: Vec<String>) {
-        let (mut of_agents, mut of_items) = (self.agents().await, self.items().await);
+        let (mut of_agents, mut of_items) = (self.desks().await, self.items().await);
         let adopted = async {
             loop {
                 let known = of_agents.list_agents(api::ListAgentsRequest::default()).await.unwrap().into_inner();
@@ -188,6 +201,11 @@ impl House {
         self.ingest.decide("default", decision).await.unwrap().1
     }
 
+    async fn is_connected(&self, agent: &str) -> bool {
+        let request = api::GetAgentRequest { agent_id: agent.into(), wait_for: String::new() };
+        self.desks().await.get_agent(request).await.unwrap().into_inner().agent.unwrap().connected
+    }
+
     async fn channel(&self) -> Channel {
         Channel::from_shared(format!("http://{}", self.address)).unwrap().connect().await.unwrap()
     }
@@ -196,7 +214,7 @@ impl House {
         RoutingServiceClient::new(self.channel().await)
     }
 
-    async fn agents(&self) -> AgentServiceClient<Channel> {
+    async fn desks(&self) -> AgentServiceClient<Channel> {
         AgentServiceClient::new(self.channel().await)
     }
 }
@@ -215,7 +233,7 @@ impl Desktop {
         let (up, requests) = mpsc::channel(64);
         let hello = Hello { agent_id: agent.into(), presence: Presence::Available as i32, with_context };
         up.send(WorkRequest { request_id: String::new(), request: Some(Up::Hello(hello)) }).await.unwrap();
-        let mut down = house.agents().await.work(ReceiverStream::new(requests)).await?.into_inner();
+        let mut down = house.desks().await.work(ReceiverStream::new(requests)).await?.into_inner();
         let first = down.message().await?.unwrap();
         let Some(Down::Welcome(welcome)) = first.response else { panic!("the first is a welcome: {first:?}") };
         let told = welcome.offers.iter().cloned().map(Down::Offer).collect();
@@ -376,12 +394,119 @@ async fn a_dropped_stream_leaves_its_offers_to_others_and_a_restart_ends_session
     let mut bob = Desktop::open(&house, "bob", false).await.unwrap();
     assert_eq!(bob.offer().await.item_id, offer.item_id);
     let house = house.restart().await;
-    let agent = |id: &str| api::GetAgentRequest { agent_id: id.into(), wait_for: String::new() };
-    let bob = house.agents().await.get_agent(agent("bob")).await.unwrap().into_inner().agent.unwrap();
-    assert!(!bob.connected, "his stream was another process's");
+    assert!(!house.is_connected("bob").await, "his stream was another process's");
     let mut ann = Desktop::open(&house, "ann", false).await.unwrap();
     assert_eq!(ann.offer().await.item_id, offer.item_id);
     house.workers.stop();
+}
+
+/// The log as a desk reads it, which may be out of reach for a while.
+struct Blind {
+    log: Arc<dyn EventLog>,
+    is_blind: AtomicBool,
+}
+
+impl EventLog for Blind {
+    fn id(&self) -> LogId {
+        self.log.id()
+    }
+
+    fn partitions(&self) -> u16 {
+        self.log.partitions()
+    }
+
+    fn append(&self, partition: u16, record: Bytes) -> Result<(), AppendError> {
+        self.log.append(partition, record)
+    }
+
+    fn read(&self, partition: u16, from: u64, max_bytes: usize) -> Result<Vec<StoredRecord>, ReadError> {
+        if self.is_blind.load(Ordering::Acquire) {
+            return Err(ReadError::Storage("no broker answers".into()));
+        }
+        self.log.read(partition, from, max_bytes)
+    }
+
+    fn end(&self, partition: u16) -> u64 {
+        self.log.end(partition)
+    }
+
+    fn watch(&self, watcher: Watcher) {
+        self.log.watch(watcher);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_may_have_missed_something_end_and_others_come() {
+    let house = House::new(&files()).await;
+    let ann = Desktop::open(&house, "ann", false).await.unwrap();
+    house.blind.is_blind.store(true, Ordering::Release);
+    house.message("m0", "one").await;
+    let status = ann.end().await;
+    assert_eq!(status.code(), Code::Unavailable, "{status}");
+    house.blind.is_blind.store(false, Ordering::Release);
+    let told = async {
+        for n in 1.. {
+            // Who comes before the log is read again has to come once more.
+            let Ok(mut ann) = Desktop::open(&house, "ann", false).await else { continue };
+            house.message(&format!("m{n}"), &format!("customer{n}")).await;
+            match ann.down.message().await {
+                Ok(told) => return assert!(told.is_some()),
+                Err(status) => assert_eq!(status.code(), Code::Unavailable, "{status}"),
+            }
+        }
+    };
+    tokio::time::timeout(SOON, told).await.expect("agents are told again");
+    house.workers.stop();
+}
+
+/// Routing is nobody's, as far as is known, until it is this process's.
+struct Coming {
+    is_here: AtomicBool,
+    changed: watch::Sender<u64>,
+}
+
+impl Coming {
+    fn comes(&self) {
+        self.is_here.store(true, Ordering::Release);
+        self.changed.send_modify(|changes| *changes += 1);
+    }
+}
+
+impl Owners for Coming {
+    fn owner(&self, _: Service, _: u16) -> Owner {
+        if self.is_here.load(Ordering::Acquire) { Owner::Here } else { Owner::Nobody }
+    }
+
+    fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_a_partition_over_ends_the_sessions_of_the_owner_before() {
+    let first = House::new(&files()).await;
+    let ann = Desktop::open(&first, "ann", false).await.unwrap();
+    let bob = Desktop::open(&first, "bob", false).await.unwrap();
+    let second = House::take_over(first.log.clone()).await;
+    assert!(second.is_connected("ann").await, "nobody has said yet that the partition is ours");
+    let coming = Arc::new(Coming { is_here: AtomicBool::new(false), changed: watch::Sender::new(0) });
+    let ending = tokio::spawn(second.agents.clone().end_old_sessions_of(coming.clone()));
+    coming.comes();
+    let ended = async { while second.is_connected("ann").await || second.is_connected("bob").await {} };
+    tokio::time::timeout(SOON, ended).await.expect("without anybody who comes");
+    for left in [ann, bob] {
+        let status = left.end().await;
+        assert_eq!(status.code(), Code::Unavailable, "nobody else speaks for the agent: {status}");
+    }
+    let ann = Desktop::open(&second, "ann", false).await.unwrap();
+    coming.comes();
+    second.agents.end_old_sessions().await.unwrap();
+    assert!(second.is_connected("ann").await, "once for each epoch");
+    drop(ann);
+    ending.abort();
+    let late = Desktop::open(&first, "bob", false).await.err().unwrap();
+    assert_eq!(late.code(), Code::Unavailable, "{late}");
+    second.workers.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]

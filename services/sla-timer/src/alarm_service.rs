@@ -81,7 +81,7 @@ impl AlarmService for Alarms {
         request: Request<api::WatchAlarmsRequest>,
     ) -> Result<Response<Self::WatchAlarmsStream>, Status> {
         let name = workspace(request.metadata())?;
-        let changes = watch::changes(self, &name, &request.into_inner().after)?;
+        let changes = watch::changes(self, &name, &request.into_inner().after).await?;
         Ok(Response::new(Box::pin(changes)))
     }
 

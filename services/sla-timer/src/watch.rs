@@ -13,13 +13,13 @@ use crate::alarm_service::Alarms;
 use crate::view;
 
 /// The changes of a workspace after a position.
-pub(crate) fn changes(
+pub(crate) async fn changes(
     alarms: &Alarms,
     workspace: &str,
     after: &str,
 ) -> Result<impl Stream<Item = Result<WatchAlarmsResponse, Status>> + Send + use<>, Status> {
     let of = workspace.to_owned();
-    watch(&alarms.lanes, &alarms.news, workspace, after, move |event| change(&of, event))
+    watch(&alarms.lanes, &alarms.news, workspace, after, move |event| change(&of, event)).await
 }
 
 fn raised(raised: &AlarmRaised, own_seq: u64) -> Alarm {

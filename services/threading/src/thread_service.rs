@@ -255,7 +255,7 @@ impl ThreadService for Threads {
             };
             self.about(&name, &request.thread_id, "", ids).await?.0
         };
-        let changes = watch::changes(self, &name, &request.after, only)?;
+        let changes = watch::changes(self, &name, &request.after, only).await?;
         Ok(Response::new(Box::pin(changes)))
     }
 

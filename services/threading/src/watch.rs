@@ -14,7 +14,7 @@ use crate::thread_service::Threads;
 use crate::view;
 
 /// The changes of a workspace after a position; of some threads only, unless `only` is empty.
-pub(crate) fn changes(
+pub(crate) async fn changes(
     threads: &Threads,
     workspace: &str,
     after: &str,
@@ -32,7 +32,7 @@ pub(crate) fn changes(
             change: Some(change),
         })
     };
-    watch(&threads.lanes, &threads.news, workspace, after, told)
+    watch(&threads.lanes, &threads.news, workspace, after, told).await
 }
 
 fn person(number: u64) -> String {

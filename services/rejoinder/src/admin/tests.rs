@@ -1,17 +1,24 @@
 //! A state of a thread that was set aside is let in only while it stands.
 
+use rejoinder_api::ingest::policy_service_server::PolicyServiceServer;
+use rejoinder_api::threading::thread_service_server::ThreadServiceServer;
 use rejoinder_event_log::{EventLog, RecordView};
 use rejoinder_event_log_embedded::{EmbeddedLog, Options as LogOptions};
+use rejoinder_forwarding::{Forwarding, Peers};
+use rejoinder_ingest::Policies;
 use rejoinder_ingest_core::{Arrival, Ingest, accept};
 use rejoinder_machine::event;
 use rejoinder_projection_store::ProjectionStore;
 use rejoinder_routing_core::Routing;
 use rejoinder_runtime::{Clock, Options as LaneOptions, SystemClock, Workers};
+use rejoinder_threading::Threads;
 use rejoinder_wire::event::{
     Direction, InteractionReceived, MessageRef, Quarantined as SetAsideInput, Structure, ThreadState, Visibility,
 };
+use tonic::service::Routes;
 
 use super::*;
+use crate::grpc;
 use crate::inside::Over;
 
 struct World {
@@ -40,7 +47,12 @@ impl World {
         let (inside, lanes) = Inside::open(log, &store, clock, &over).unwrap();
         let workers = Workers::start(lanes, &shared).unwrap();
         let inside = Arc::new(inside);
-        Self { administration: Administration::new(inside.clone()), inside, _workers: workers, _dir: dir }
+        let peers = Peers::alone(1);
+        let asked = Routes::new(PolicyServiceServer::new(Policies::new(inside.ingest.clone())))
+            .add_service(ThreadServiceServer::new(Threads::new(inside.threading.clone(), inside.news.clone())));
+        let others = Others::over(Forwarding::new(peers.clone(), asked));
+        let administration = Administration::new(inside.clone(), grpc::quarantines(&peers, &inside), others);
+        Self { administration, inside, _workers: workers, _dir: dir }
     }
 
     /// A message from ann, or to her, once routing has heard of it.
