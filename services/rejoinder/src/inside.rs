@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use rejoinder_event_log::EventLog;
+use rejoinder_forwarding::{Peers, UpstreamAnywhere};
 use rejoinder_ingest_core::Ingest;
 use rejoinder_machine::State;
 use rejoinder_model::{Millis, Service};
@@ -31,6 +32,8 @@ pub(crate) struct Inside {
     pub(crate) sla: Arc<Lanes<SlaTimer>>,
     /// The rights to the lanes, by service and partition; empty in a process that has the log alone.
     pub(crate) tenures: BTreeMap<Service, Vec<Arc<Tenure>>>,
+    /// Services that others wait for.
+    upstreams: [Arc<UpstreamAnywhere>; 2],
     /// The age of the newest snapshot in milliseconds, and how many could not be taken; `None`: none are.
     snapshots: Mutex<Option<(Option<Millis>, u64)>>,
     /// How many services of this process have not heard of their group yet which partitions they have.
@@ -52,8 +55,11 @@ impl Inside {
         let mut opening = Opening { log: log.clone(), store, clock: clock.clone(), over, tenures: BTreeMap::new() };
         let ingest = Arc::new(opening.lanes::<Ingest>(&mut groups, 0)?);
         let threading = Arc::new(opening.lanes::<Threading>(&mut groups, 1)?);
-        let routing = Arc::new(opening.lanes::<Routing>(&mut groups, 2)?.behind(threading.clone()));
-        let sla = Arc::new(opening.lanes::<SlaTimer>(&mut groups, 3)?.behind(routing.clone()));
+        let before_routing = Arc::new(UpstreamAnywhere::new(Service::Threading, threading.clone()));
+        let routing = Arc::new(opening.lanes::<Routing>(&mut groups, 2)?.behind(before_routing.clone()));
+        let before_sla = Arc::new(UpstreamAnywhere::new(Service::Routing, routing.clone()));
+        let sla = Arc::new(opening.lanes::<SlaTimer>(&mut groups, 3)?.behind(before_sla.clone()));
+        let upstreams = [before_routing, before_sla];
         let news = LogNews::of(&*log);
         let started_at = clock.wall_ms();
         let (tenures, unjoined) =
@@ -68,12 +74,18 @@ impl Inside {
                 threading,
                 routing,
                 sla,
+                upstreams,
                 tenures,
                 snapshots: Mutex::default(),
                 unjoined,
             },
             groups,
         ))
+    }
+
+    /// Tells those who wait for other services where these are.
+    pub(crate) fn connect(&self, peers: &Arc<Peers>) {
+        self.upstreams.iter().for_each(|upstream| upstream.connect(peers));
     }
 
     /// How one lane is, if its service runs here.

@@ -8,9 +8,9 @@ use std::time::Duration;
 use rejoinder_event_log::{PartitionFold, RecordView};
 use rejoinder_model::Service;
 use rejoinder_runtime::Phase;
+use rejoinder_service_kit::{Owner, Owners};
 use tokio::sync::watch;
 
-use crate::cluster::{Owner, Owners};
 use crate::inside::Inside;
 
 /// How often it is looked whether something has moved.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
+use rejoinder_forwarding::Peers;
 use rejoinder_ingest::Admission;
 use rejoinder_model::{MINUTE_MS, Millis, Service};
 use rejoinder_projection_store::ProjectionStore;
@@ -18,6 +19,7 @@ use crate::backend;
 use crate::config::{Config, LogKind};
 use crate::inside::{Group, Inside, Over};
 use crate::membership::Membership;
+use crate::owners::LogOwners;
 use crate::state::State;
 use crate::{grpc, http};
 
@@ -111,10 +113,15 @@ impl Server {
         let (inside, lanes) = Inside::open(log.clone(), &store, clock, &over)?;
         let workers = Workers::start(lanes, &log).context("cannot start the worker threads")?;
         let inside = Arc::new(inside);
+        let peers = match &over.group {
+            Some(group) => Peers::new(LogOwners::start(inside.clone(), group.address.clone()), log.partitions()),
+            None => Peers::alone(log.partitions()),
+        };
+        inside.connect(&peers);
         let admission = Arc::new(Admission::new(config.quota, &config.quotas, config.min_free_bytes));
         let (stop, stopping) = watch::channel(false);
         let mut edges = vec![
-            tokio::spawn(serve_grpc(grpc, inside.clone(), admission.clone(), stopping.clone())),
+            tokio::spawn(serve_grpc(grpc, peers, inside.clone(), admission.clone(), stopping.clone())),
             tokio::spawn(state.keep(inside.clone(), admission, until_stopped(stopping.clone()))),
         ];
         let operators = http::admin(inside.clone())?;
@@ -223,17 +230,15 @@ async fn until_stopped(mut stopping: watch::Receiver<bool>) {
 
 async fn serve_grpc(
     listener: TcpListener,
+    peers: Arc<Peers>,
     inside: Arc<Inside>,
     admission: Arc<Admission>,
     stopping: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let (router, agents) = grpc::router(inside, admission).await?;
-    tokio::spawn(async move {
-        // Whoever is first ends them: this, or the first agent who comes.
-        if let Err(status) = agents.end_old_sessions().await {
-            tracing::warn!(%status, "sessions of agents before this start are not ended yet");
-        }
-    });
+    let owners = peers.owners().clone();
+    let (router, agents) = grpc::router_among(peers, inside, admission).await?;
+    // Whoever is first ends them: this, or the first agent who comes.
+    tokio::spawn(agents.end_old_sessions_of(owners));
     router.serve_with_incoming_shutdown(incoming, until_stopped(stopping)).await.context("gRPC")
 }
