@@ -11,6 +11,7 @@ use axum::routing::get;
 use axum::serve::ListenerExt as _;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_util::MetricKindMask;
 use rejoinder_projection_store::snapshot::{AGE, FAILURES, METRICS};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -29,6 +30,8 @@ const QUARANTINED: &str = "rejoinder_lane_quarantined_inputs";
 
 /// How long a look waits for a lane.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a gauge is shown that nobody sets any more.
+const SHOWN: Duration = Duration::from_secs(60);
 
 /// Metrics of the engine: names and helps, for the reference.
 pub(crate) const ALL: [(&str, &str); 10] = [
@@ -50,7 +53,9 @@ fn recorder() -> anyhow::Result<&'static PrometheusHandle> {
     if let Some(handle) = RECORDER.get() {
         return Ok(handle);
     }
-    let handle = PrometheusBuilder::new().install_recorder().context("the metrics recorder")?;
+    // What a partition that went to another process showed is that one's to show.
+    let builder = PrometheusBuilder::new().idle_timeout(MetricKindMask::GAUGE, Some(SHOWN));
+    let handle = builder.install_recorder().context("the metrics recorder")?;
     rejoinder_ingest::metric_definitions::describe();
     rejoinder_threading::metric_definitions::describe();
     rejoinder_routing::metric_definitions::describe();

@@ -40,6 +40,11 @@ impl Membership {
 
     /// Lets all partitions go, and leaves.
     pub(crate) fn leave(self) {
-        self.members.into_iter().for_each(Member::leave);
+        let leaving: Vec<_> = self.members.into_iter().map(|member| std::thread::spawn(|| member.leave())).collect();
+        for left in leaving {
+            if left.join().is_err() {
+                tracing::error!("a group was left in a panic");
+            }
+        }
     }
 }
