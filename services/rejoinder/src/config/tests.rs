@@ -12,7 +12,7 @@ fn loaded(text: &str) -> anyhow::Result<Config> {
 fn an_option_that_does_not_exist_is_refused_with_the_nearest_one() {
     for (text, said) in [
         ("partitons = 4", "there is no option \"partitons\"; did you mean \"partitions\"?"),
-        ("colour = 4", "there is no option \"colour\"; there are data_dir, grpc_addr"),
+        ("colour = 4", "there is no option \"colour\"; there are data_dir, log, grpc_addr"),
         ("quota = {per_second = 1, bust = 2}", "there is no option \"quota.bust\"; did you mean \"burst\"?"),
         ("[quotas.acme]\nper_secnd = 1", "there is no option \"quotas.acme.per_secnd\"; did you mean \"per_second\"?"),
         ("min_free_bytes = \"x\"", "\"min_free_bytes\": invalid type: found string \"x\", expected u64"),
