@@ -11,7 +11,7 @@ use rejoinder_api::admin::{
 use rejoinder_machine::quarantine::SetAside;
 use rejoinder_model::{Position, Service, ThreadId};
 use rejoinder_runtime::Phase;
-use rejoinder_service_kit::{Found, Quarantines, page, refuse, timestamp, workspace};
+use rejoinder_service_kit::{Found, Owner, Owners, Quarantines, page, refuse, timestamp, workspace};
 use rejoinder_wire::event::{Event, event::Body};
 use tonic::{Request, Response, Status};
 
@@ -23,12 +23,54 @@ pub(crate) struct Administration {
     inside: Arc<Inside>,
     quarantines: Quarantines,
     others: Others,
+    owners: Arc<dyn Owners>,
 }
 
 impl Administration {
     /// Over what the services have set aside, wherever they are.
-    pub(crate) fn new(inside: Arc<Inside>, quarantines: Quarantines, others: Others) -> Self {
-        Self { inside, quarantines, others }
+    pub(crate) fn new(inside: Arc<Inside>, quarantines: Quarantines, others: Others, owners: Arc<dyn Owners>) -> Self {
+        Self { inside, quarantines, others, owners }
+    }
+
+    /// Every lane of every service, as far as this process knows.
+    fn lanes(&self) -> Vec<Lane> {
+        let partitions = 0..self.inside.log.partitions();
+        let of = |service: Service| partitions.clone().map(move |partition| self.lane(service, partition));
+        Service::ALL.into_iter().flat_map(of).collect()
+    }
+
+    fn lane(&self, service: Service, partition: u16) -> Lane {
+        let here = self.inside.status(service, partition);
+        let (phase, failure) = match here.as_ref().map(|status| &status.phase) {
+            None => ("elsewhere", String::new()),
+            Some(Phase::Warm) if !self.inside.holds(service, partition) => ("standby", String::new()),
+            Some(Phase::Warm) => ("warm", String::new()),
+            Some(Phase::Claiming) => ("claiming", String::new()),
+            Some(Phase::Live) => ("live", String::new()),
+            Some(Phase::Stopped(failure)) => ("stopped", failure.to_string()),
+        };
+        let fold = match &here {
+            Some(status) => status.fold,
+            None => self.inside.fold(partition).unwrap_or_default(),
+        };
+        let considered = here.as_ref().map_or(fold.lane(service).consumed.index, |status| status.considered);
+        let owner = match self.owners.owner(service, partition) {
+            Owner::Here => "here".to_owned(),
+            Owner::At(address) => address,
+            Owner::Nobody => String::new(),
+        };
+        Lane {
+            service: service.name().to_owned(),
+            partition: u32::from(partition),
+            phase: phase.to_owned(),
+            failure,
+            log_end: self.inside.log.end(partition),
+            read: fold.next_index,
+            considered,
+            next_own_seq: fold.lane(service).next_own_seq,
+            void_records: fold.void,
+            owner,
+        }
     }
 
     async fn find(&self, workspace: &str, id: &str) -> Result<Found, Status> {
@@ -50,30 +92,11 @@ impl Administration {
 #[tonic::async_trait]
 impl AdminService for Administration {
     async fn get_status(&self, _: Request<GetStatusRequest>) -> Result<Response<GetStatusResponse>, Status> {
-        let lane = |(service, partition, status): (Service, u16, rejoinder_runtime::Status)| {
-            let (phase, failure) = match &status.phase {
-                Phase::Warm => ("warm", String::new()),
-                Phase::Claiming => ("claiming", String::new()),
-                Phase::Live => ("live", String::new()),
-                Phase::Stopped(failure) => ("stopped", failure.to_string()),
-            };
-            Lane {
-                service: service.name().to_owned(),
-                partition: u32::from(partition),
-                phase: phase.to_owned(),
-                failure,
-                log_end: self.inside.log.end(partition),
-                read: status.fold.next_index,
-                considered: status.considered,
-                next_own_seq: status.fold.lane(service).next_own_seq,
-                void_records: status.fold.void,
-            }
-        };
         Ok(Response::new(GetStatusResponse {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             log_id: format!("{:032x}", self.inside.log.id()),
             started_at: Some(timestamp(self.inside.started_at)),
-            lanes: self.inside.lanes().into_iter().map(lane).collect(),
+            lanes: self.lanes(),
             clock_jumped: !self.inside.clock.is_trusted(),
             free_bytes: self.inside.log.free_bytes(),
         }))

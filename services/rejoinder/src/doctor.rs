@@ -17,13 +17,16 @@ pub(crate) async fn run(remote: &Remote, output: Output) -> anyhow::Result<Ended
     let mut client = AdminServiceClient::new(remote.channel.clone());
     let answer = client.get_status(remote.request(GetStatusRequest {})).await;
     let status = answer.map_err(|status| refused(&status))?.into_inner();
-    let columns = ["service", "partition", "phase", "log_end", "considered", "next_own_seq", "void", "failure"];
-    let mut rows = Rows::new(output, &columns, &[10, 9, 9, 9, 10, 12, 6, 0])?;
+    let columns =
+        ["service", "partition", "phase", "owner", "log_end", "considered", "next_own_seq", "void", "failure"];
+    let mut rows = Rows::new(output, &columns, &[10, 9, 9, 15, 9, 10, 12, 6, 0])?;
     let mut wrong = Vec::new();
     for lane in status.lanes {
         let name = format!("{} of partition {}", lane.service, lane.partition);
-        if lane.phase != "live" {
+        if !["live", "standby", "elsewhere"].contains(&lane.phase.as_str()) {
             wrong.push(format!("{name} is {}: {}", lane.phase, lane.failure));
+        } else if lane.owner.is_empty() {
+            wrong.push(format!("{name} has no owner: start a process that runs the service, or look at its group"));
         }
         let lag = lane.log_end.saturating_sub(lane.considered);
         if lag > MUCH_LAG {
@@ -33,6 +36,7 @@ pub(crate) async fn run(remote: &Remote, output: Output) -> anyhow::Result<Ended
             Value::name(lane.service),
             lane.partition.into(),
             Value::name(lane.phase),
+            Value::name(lane.owner),
             lane.log_end.into(),
             lane.considered.into(),
             lane.next_own_seq.into(),

@@ -80,7 +80,8 @@ pub(crate) async fn router_among(
         .add_service(PolicyServiceServer::new(policies.clone()));
     let others = Others::over(Forwarding::new(peers.clone(), asked));
     let agents = Agents::start(inside.routing.clone(), &inside.news, context::ask(others.clone()));
-    let administration = Administration::new(inside.clone(), quarantines(&peers, &inside), others);
+    let administration =
+        Administration::new(inside.clone(), quarantines(&peers, &inside), others, peers.owners().clone());
     let alarms = Alarms::new(inside.sla.clone(), inside.news.clone());
     let router = Server::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)

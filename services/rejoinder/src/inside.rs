@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
-use rejoinder_event_log::EventLog;
+use rejoinder_event_log::{EventLog, PartitionFold};
 use rejoinder_forwarding::{Peers, UpstreamAnywhere};
 use rejoinder_ingest_core::Ingest;
 use rejoinder_machine::State;
@@ -113,6 +113,12 @@ impl Inside {
         }
     }
 
+    /// The newest ownership that a lane here has read of a partition.
+    pub(crate) fn fold(&self, partition: u16) -> Option<PartitionFold> {
+        let of_lanes = self.hosted().into_iter().filter_map(|service| self.status(service, partition));
+        of_lanes.map(|status| status.fold).max_by_key(|fold| fold.next_index)
+    }
+
     /// How each lane is, with its service and partition.
     pub(crate) fn lanes(&self) -> Vec<(Service, u16, LaneStatus)> {
         let of = |service: Service, statuses: Vec<LaneStatus>| {
@@ -161,7 +167,7 @@ impl Inside {
     }
 
     /// Is a lane this process's to decide for?
-    fn holds(&self, service: Service, partition: u16) -> bool {
+    pub(crate) fn holds(&self, service: Service, partition: u16) -> bool {
         let tenure = self.tenures.get(&service).and_then(|of| of.get(usize::from(partition)));
         tenure.is_none_or(|tenure| tenure.holds(self.clock.monotonic_ms(), None))
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rejoinder_event_log::{PartitionFold, RecordView};
+use rejoinder_event_log::RecordView;
 use rejoinder_model::Service;
 use rejoinder_runtime::Phase;
 use rejoinder_service_kit::{Owner, Owners};
@@ -56,14 +56,8 @@ impl LogOwners {
     fn seen_of(&self, partition: u16) -> Seen {
         let here = self.inside.hosted().into_iter().filter_map(|service| self.inside.status(service, partition));
         let live = here.map(|status| status.phase == Phase::Live).collect();
-        let fold = self.fold(partition).unwrap_or_default();
+        let fold = self.inside.fold(partition).unwrap_or_default();
         (live, Service::ALL.map(|service| fold.lane(service).epoch))
-    }
-
-    /// The newest fold that a lane here has of a partition.
-    fn fold(&self, partition: u16) -> Option<PartitionFold> {
-        let of_lanes = self.inside.hosted().into_iter().filter_map(|service| self.inside.status(service, partition));
-        of_lanes.map(|status| status.fold).max_by_key(|fold| fold.next_index)
     }
 
     fn address(&self, service: Service, partition: u16, epoch: u64) -> Option<String> {
@@ -84,7 +78,7 @@ impl Owners for LogOwners {
         if self.inside.status(service, partition).is_some_and(|status| status.phase == Phase::Live) {
             return Owner::Here;
         }
-        let epoch = self.fold(partition).and_then(|fold| fold.lane(service).epoch);
+        let epoch = self.inside.fold(partition).and_then(|fold| fold.lane(service).epoch);
         let address = epoch.and_then(|epoch| self.address(service, partition, epoch)).unwrap_or_default();
         // Our own claim, by a lane that does not decide now: it is on its way to somebody.
         if address.is_empty() || *address == *self.own_address { Owner::Nobody } else { Owner::At(address) }

@@ -51,7 +51,8 @@ impl World {
         let asked = Routes::new(PolicyServiceServer::new(Policies::new(inside.ingest.clone())))
             .add_service(ThreadServiceServer::new(Threads::new(inside.threading.clone(), inside.news.clone())));
         let others = Others::over(Forwarding::new(peers.clone(), asked));
-        let administration = Administration::new(inside.clone(), grpc::quarantines(&peers, &inside), others);
+        let administration =
+            Administration::new(inside.clone(), grpc::quarantines(&peers, &inside), others, peers.owners().clone());
         Self { administration, inside, _workers: workers, _dir: dir }
     }
 
