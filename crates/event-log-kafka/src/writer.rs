@@ -9,7 +9,7 @@ use rdkafka::ClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
-use rejoinder_event_log::AppendError;
+use rejoinder_event_log::{AppendError, MAX_RECORD_BYTES};
 
 use crate::log::Options;
 
@@ -62,6 +62,8 @@ impl Writer {
             .set("message.timeout.ms", "0")
             .set("linger.ms", "0")
             .set("message.max.bytes", "2000000")
+            // A batch counts as one message for the topic: no batch is larger than the largest record.
+            .set("batch.size", MAX_RECORD_BYTES.to_string())
             .set("queue.buffering.max.kbytes", (options.queue_bytes / 512).max(4_096).to_string())
             .set("queue.buffering.max.messages", "1000000")
             .create_with_context(Deliveries { waiting: waiting.clone(), stopped: stopped.clone() })?;
