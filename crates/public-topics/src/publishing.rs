@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use rejoinder_event_log::{EventLog, PartitionFold, ReadError, RecordView, StoredRecord, Verdict};
 use rejoinder_model::{Position, Service};
@@ -76,8 +76,8 @@ pub(crate) struct Publishing {
     cursors: BTreeMap<u16, Cursor>,
     /// Partitions that cannot be published until somebody acts.
     halted: BTreeSet<u16>,
-    /// The first partition of the next turn.
-    first: u16,
+    /// The partition to be read next.
+    next: u16,
     /// Until positions are asked for.
     ask_in: u32,
     /// Since the last transaction.
@@ -87,7 +87,7 @@ pub(crate) struct Publishing {
 impl Publishing {
     pub(crate) fn new(log: Arc<dyn EventLog>, options: Options, member: Member) -> Self {
         let (assignment, writer, cursors, halted) = (None, None, BTreeMap::new(), BTreeSet::new());
-        Self { log, options, member, assignment, writer, cursors, halted, first: 0, ask_in: 0, idle: 0 }
+        Self { log, options, member, assignment, writer, cursors, halted, next: 0, ask_in: 0, idle: 0 }
     }
 
     /// Runs until the other end is dropped, or another process is this member of the group.
@@ -156,7 +156,7 @@ impl Publishing {
             None => Writer::start(&self.options)?,
         };
         self.writer = Some(writer);
-        self.ask(&assignment)?;
+        self.ask(&assignment);
         let new = self.cursors.values().any(|cursor| cursor.committed.is_none());
         let batch = if new { Batch::default() } else { self.collect()? };
         let full = batch.bytes >= self.options.transaction_bytes;
@@ -172,40 +172,44 @@ impl Publishing {
     }
 
     /// Asks how far partitions are published that this process has not asked for yet.
-    fn ask(&mut self, assignment: &Assignment) -> Result<(), KafkaError> {
+    fn ask(&mut self, assignment: &Assignment) {
         let unknown = |partition: &&u16| !self.cursors.contains_key(partition) && !self.halted.contains(partition);
         let unknown: Vec<u16> = assignment.partitions.iter().filter(unknown).copied().collect();
         if unknown.is_empty() || self.ask_in > 0 {
             self.ask_in = self.ask_in.saturating_sub(1);
-            return Ok(());
+            return;
         }
         for partition in unknown {
-            let topic = &self.options.events_topic;
-            let mut list = TopicPartitionList::new();
-            list.add_partition(topic, i32::from(partition));
-            let list = self.member.consumer.committed_offsets(list, PATIENCE)?;
-            let Some(found) = list.find_partition(topic, i32::from(partition)) else { continue };
-            if let Err(error) = found.error() {
-                // Most often a transaction of who had it before, which is not over.
-                tracing::debug!(partition, error = told(&error), "the position of a partition is not known yet");
-                self.ask_in = ASK_AGAIN_TURNS;
-                continue;
-            }
-            let cursor = match found.offset() {
-                Offset::Offset(index) => self.resumed(index, found.metadata()),
-                Offset::Invalid | Offset::Beginning | Offset::End | Offset::Stored | Offset::OffsetTail(_) => {
-                    self.begun(partition)?
-                }
-            };
-            match cursor {
-                Ok(cursor) => {
+            match self.cursor(partition) {
+                Ok(Ok(cursor)) => {
                     tracing::debug!(partition, from = cursor.from, "a partition is published");
                     self.cursors.insert(partition, cursor);
                 }
-                Err(what) => self.halt(partition, &what),
+                Ok(Err(what)) => self.halt(partition, &what),
+                // Most often a transaction of who had it before is not over, or the topics are new.
+                Err(error) => {
+                    tracing::info!(partition, error = told(&error), "the position of a partition is not known yet");
+                    self.ask_in = ASK_AGAIN_TURNS;
+                }
             }
         }
-        Ok(())
+    }
+
+    /// Where to go on in a partition, or why nobody may.
+    fn cursor(&self, partition: u16) -> Result<Result<Cursor, String>, KafkaError> {
+        let topic = &self.options.events_topic;
+        let mut list = TopicPartitionList::new();
+        list.add_partition(topic, i32::from(partition));
+        let list = self.member.consumer.committed_offsets(list, PATIENCE)?;
+        let found = list.find_partition(topic, i32::from(partition));
+        let found = found.ok_or(KafkaError::OffsetFetch(RDKafkaErrorCode::UnknownPartition))?;
+        found.error()?;
+        match found.offset() {
+            Offset::Offset(index) => Ok(self.resumed(index, found.metadata())),
+            Offset::Invalid | Offset::Beginning | Offset::End | Offset::Stored | Offset::OffsetTail(_) => {
+                self.begun(partition)
+            }
+        }
     }
 
     fn resumed(&self, index: i64, metadata: &str) -> Result<Cursor, String> {
@@ -237,35 +241,41 @@ impl Publishing {
         self.halted.insert(partition);
     }
 
-    /// Reads on in each partition, beginning with another one each time.
+    /// Reads on in all partitions in turns, until a transaction is full or nothing is left.
     fn collect(&mut self) -> Result<Batch, Failure> {
         let mut batch = Batch::default();
-        let reads = |partition: &&u16| !self.halted.contains(partition);
-        let mine: Vec<u16> = self.cursors.keys().filter(reads).copied().collect();
-        let share = self.options.transaction_bytes / mine.len().max(1);
-        let (before, after): (Vec<u16>, Vec<u16>) = mine.into_iter().partition(|partition| *partition < self.first);
-        for partition in after.into_iter().chain(before) {
-            if batch.bytes >= self.options.transaction_bytes {
-                self.first = partition;
-                break;
-            }
-            let Some(cursor) = self.cursors.get_mut(&partition) else { continue };
-            let read = match self.log.read(partition, cursor.fold.next_index, share) {
-                Ok(read) => read,
-                Err(error @ ReadError::Damaged { .. }) => {
-                    self.halt(partition, &error.to_string());
-                    continue;
-                }
-                Err(error @ ReadError::Storage(_)) => return Err(Failure::Log(error)),
-            };
-            for record in &read {
-                if let Err(what) = take(&*self.log, partition, cursor, record, &mut batch) {
-                    self.halt(partition, &format!("{partition}/{}: {what}", record.index));
-                    break;
-                }
-            }
+        let partitions = u32::try_from(self.cursors.len()).unwrap_or(u32::MAX).max(1);
+        let share = self.options.transaction_bytes / partitions as usize;
+        let mut idle = 0;
+        while idle < partitions && batch.bytes < self.options.transaction_bytes {
+            let next = self.cursors.range(self.next..).next().or_else(|| self.cursors.iter().next());
+            let Some(partition) = next.map(|(partition, _)| *partition) else { break };
+            self.next = partition.saturating_add(1);
+            idle = if self.read(partition, share, &mut batch)? { 0 } else { idle + 1 };
         }
         Ok(batch)
+    }
+
+    /// Reads on in one partition; false at its end.
+    fn read(&mut self, partition: u16, max_bytes: usize, batch: &mut Batch) -> Result<bool, Failure> {
+        let Some(cursor) = self.cursors.get_mut(&partition).filter(|_| !self.halted.contains(&partition)) else {
+            return Ok(false);
+        };
+        let records = match self.log.read(partition, cursor.fold.next_index, max_bytes) {
+            Ok(records) => records,
+            Err(error @ ReadError::Damaged { .. }) => {
+                self.halt(partition, &error.to_string());
+                return Ok(false);
+            }
+            Err(error @ ReadError::Storage(_)) => return Err(Failure::Log(error)),
+        };
+        for record in &records {
+            if let Err(what) = take(&*self.log, partition, cursor, record, batch) {
+                self.halt(partition, &format!("{partition}/{}: {what}", record.index));
+                return Ok(false);
+            }
+        }
+        Ok(!records.is_empty())
     }
 
     fn commit(&mut self, assignment: &Assignment, batch: &Batch) -> Result<(), KafkaError> {

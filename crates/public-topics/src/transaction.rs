@@ -50,8 +50,10 @@ impl Writer {
         config
             .set("transactional.id", format!("{}-{}", crate::group::name(&options.events_topic), options.instance))
             .set("transaction.timeout.ms", patience.as_millis().to_string())
+            // A transaction right after another may have to ask again while the broker ends that one.
+            .set("retry.backoff.ms", "10")
             .set("compression.type", "lz4")
-            .set("linger.ms", "5")
+            .set("linger.ms", "1")
             .set("message.max.bytes", "2000000")
             .set("queue.buffering.max.kbytes", "65536");
         let producer: BaseProducer<Deliveries> = config.create_with_context(Deliveries)?;
