@@ -13,7 +13,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [brokers, topic, partitions, prefix, instance] = &arguments[..] else {
         return Err("publish BROKERS EVENTS_TOPIC PARTITIONS PREFIX INSTANCE".into());
     };
-    tracing_subscriber::fmt().with_env_filter(std::env::var("RUST_LOG").unwrap_or_default()).init();
+    tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .with_env_filter(std::env::var("RUST_LOG").unwrap_or_default())
+        .init();
     let log = rejoinder_event_log_kafka::Options::new(brokers, topic);
     let log =
         KafkaLog::open(rejoinder_event_log_kafka::Options { partitions: partitions.parse()?, replication: 1, ..log })?;

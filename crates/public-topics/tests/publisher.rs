@@ -3,6 +3,7 @@
 
 mod world;
 
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -26,11 +27,17 @@ struct Process(Child);
 
 impl Process {
     fn start(world: &World, instance: &str) -> Self {
+        Self::telling(world, instance, Stdio::inherit())
+    }
+
+    fn telling(world: &World, instance: &str, stderr: Stdio) -> Self {
         let tests = std::env::current_exe().unwrap();
         let program = tests.parent().unwrap().parent().unwrap().join("examples/publish");
         let partitions = PARTITIONS.to_string();
         let arguments = [&broker(), &world.topic, &partitions, &world.prefix, &instance.to_owned()];
-        Self(Command::new(program).args(arguments).stdin(Stdio::piped()).spawn().unwrap())
+        let mut command = Command::new(program);
+        command.args(arguments).env("RUST_LOG", "error").stdin(Stdio::piped()).stderr(stderr);
+        Self(command.spawn().unwrap())
     }
 
     fn signal(&self, name: &str) {
@@ -108,6 +115,28 @@ fn a_topic_that_does_not_fit_the_log_is_refused() {
     assert!(error.to_string().contains("another prefix"), "{error}");
 }
 
+#[test]
+fn what_has_lost_its_position_is_not_published_twice() {
+    let mut world = World::new(8);
+    world.go_on(100);
+    world.close();
+    let one = publisher(&world, "one");
+    world.wait_until_published();
+    one.stop();
+    // A group without members loses its offsets after days; another log's group never had any.
+    let mut other = World::new(9);
+    other.go_on(100);
+    other.prefix = world.prefix.clone();
+    let mut halted = Process::telling(&other, "one", Stdio::piped());
+    let mut told = BufReader::new(halted.0.stderr.take().unwrap()).lines();
+    for _ in 0..PARTITIONS {
+        let line = told.by_ref().map(Result::unwrap).find(|line| line.contains("is not published any more"));
+        assert!(line.unwrap().contains("set the offset"));
+    }
+    drop(halted);
+    world.check();
+}
+
 /// Waits for something that takes less than a minute.
 fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     for _ in 0..30_000 {
@@ -151,7 +180,7 @@ fn killed_in_the_middle_of_transactions_it_goes_on_where_it_was() {
     let mut world = World::new(5);
     world.go_on(100);
     let looker: BaseConsumer = client().create().unwrap();
-    for round in 0..rounds(6) {
+    for round in 0..rounds(8) {
         let process = Process::start(&world, "one");
         let prefix = world.prefix.clone();
         while_writing(&mut world, || {

@@ -341,10 +341,8 @@ impl World {
 }
 
 fn offset_of(element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>) -> u64 {
-    match element.offset() {
-        Offset::Offset(offset) => u64::try_from(offset).unwrap(),
-        _ => 0,
-    }
+    // Before the first commit there is none.
+    if let Offset::Offset(offset) = element.offset() { u64::try_from(offset).unwrap() } else { 0 }
 }
 
 /// Milliseconds after midnight: less than an hour.
