@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::producer::{BaseProducer, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
 use rejoinder_public_topics::{Publisher, StartError, start};
 use world::{PARTITIONS, World, broker, client};
@@ -198,6 +199,28 @@ fn killed_in_the_middle_of_transactions_it_goes_on_where_it_was() {
     let aborted = all - world.expected_events();
     println!("{} events, {aborted} more in transactions that were cut off", world.expected_events());
     assert!(aborted > 0, "nobody was killed in a transaction");
+}
+
+#[test]
+fn a_producer_that_is_fenced_begins_anew() {
+    let mut world = World::new(10);
+    let one = publisher(&world, "one");
+    let mut fence = client();
+    fence.set("transactional.id", format!("{}-public-one", world.topic));
+    let (looker, prefix): (BaseConsumer, _) = (client().create().unwrap(), world.prefix.clone());
+    let rounds = rounds(4);
+    while_writing(&mut world, || {
+        for _ in 0..rounds {
+            let enough = written(&looker, &prefix) + 200;
+            eventually("more is written", || written(&looker, &prefix) >= enough);
+            let other: BaseProducer = fence.create().unwrap();
+            other.init_transactions(Duration::from_secs(20)).unwrap();
+        }
+    });
+    world.close();
+    world.wait_until_published();
+    one.stop();
+    world.check();
 }
 
 /// A member of the group that takes its share, does nothing with it, and leaves.
