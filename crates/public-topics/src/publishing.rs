@@ -78,8 +78,9 @@ pub(crate) struct Publishing {
     halted: BTreeSet<u16>,
     /// The partition to be read next.
     next: u16,
-    /// Until positions are asked for.
+    /// Turns until positions are asked for, and the partition that is asked for first.
     ask_in: u32,
+    ask_from: u16,
     /// Since the last transaction.
     idle: u32,
 }
@@ -87,7 +88,7 @@ pub(crate) struct Publishing {
 impl Publishing {
     pub(crate) fn new(log: Arc<dyn EventLog>, options: Options, member: Member) -> Self {
         let (assignment, writer, cursors, halted) = (None, None, BTreeMap::new(), BTreeSet::new());
-        Self { log, options, member, assignment, writer, cursors, halted, next: 0, ask_in: 0, idle: 0 }
+        Self { log, options, member, assignment, writer, cursors, halted, next: 0, ask_in: 0, ask_from: 0, idle: 0 }
     }
 
     /// Runs until the other end is dropped, or another process is this member of the group.
@@ -128,10 +129,11 @@ impl Publishing {
 
     /// Forgets its partitions.
     fn leave(&mut self) {
-        self.cursors.keys().for_each(|partition| metric::lag(*partition, 0));
+        if let Some(before) = self.assignment.take() {
+            before.partitions.iter().for_each(|partition| metric::lag(*partition, 0));
+        }
         self.cursors.clear();
         self.halted.clear();
-        self.assignment = None;
         self.ask_in = 0;
     }
 
@@ -165,8 +167,13 @@ impl Publishing {
             self.commit(&assignment, &batch)?;
             self.idle = 0;
         }
-        for (partition, cursor) in &self.cursors {
-            metric::lag(*partition, self.log.end(*partition).saturating_sub(cursor.fold.next_index));
+        for partition in &assignment.partitions {
+            let looked_at = match self.cursors.get(partition) {
+                Some(cursor) => cursor.fold.next_index,
+                None if self.halted.contains(partition) => 0,
+                None => continue,
+            };
+            metric::lag(*partition, self.log.end(*partition).saturating_sub(looked_at));
         }
         Ok(full || new)
     }
@@ -174,11 +181,12 @@ impl Publishing {
     /// Asks how far partitions are published that this process has not asked for yet.
     fn ask(&mut self, assignment: &Assignment) {
         let unknown = |partition: &&u16| !self.cursors.contains_key(partition) && !self.halted.contains(partition);
-        let unknown: Vec<u16> = assignment.partitions.iter().filter(unknown).copied().collect();
+        let mut unknown: Vec<u16> = assignment.partitions.iter().filter(unknown).copied().collect();
         if unknown.is_empty() || self.ask_in > 0 {
             self.ask_in = self.ask_in.saturating_sub(1);
             return;
         }
+        unknown.sort_by_key(|partition| (*partition < self.ask_from, *partition));
         for partition in unknown {
             match self.cursor(partition) {
                 Ok(Ok(cursor)) => {
@@ -190,6 +198,9 @@ impl Publishing {
                 Err(error) => {
                     tracing::info!(partition, error = told(&error), "the position of a partition is not known yet");
                     self.ask_in = ASK_AGAIN_TURNS;
+                    // Waiting for one answer is enough for a turn: the other partitions go on meanwhile.
+                    self.ask_from = partition.saturating_add(1);
+                    break;
                 }
             }
         }
