@@ -181,7 +181,7 @@ fn killed_in_the_middle_of_transactions_it_goes_on_where_it_was() {
     let mut world = World::new(5);
     world.go_on(100);
     let looker: BaseConsumer = client().create().unwrap();
-    for round in 0..rounds(8) {
+    for round in 0..rounds(6) {
         let process = Process::start(&world, "one");
         let prefix = world.prefix.clone();
         while_writing(&mut world, || {
