@@ -60,6 +60,7 @@ soak: setup ## runs for hours what CI runs in short: laws, model checks, simulat
 	REJOINDER_MODEL_DEPTH=1 cargo test --release -p rejoinder-event-log --test ownership --test firing -- --test-threads 1
 	REJOINDER_SIMULATION_SEEDS=10000 cargo test --release -p rejoinder-integration-tests --test simulation -- --nocapture
 	REJOINDER_CRASH_ROUNDS=1000 cargo test --release -p rejoinder-integration-tests --test crash
+	REJOINDER_CRASH_ROUNDS=100 cargo test --release -p rejoinder-public-topics
 	REJOINDER_POWER_CUTS=200 cargo test --release -p rejoinder-integration-tests --test power_cut
 	REJOINDER_SOAK=1 cargo test --release -p rejoinder-integration-tests --test corpora
 

@@ -27,6 +27,7 @@ fn it_is_a_log_like_the_others() {
 fn read_from(log: &KafkaLog, from: u64, count: usize) -> Vec<Bytes> {
     let mut records = Vec::new();
     while records.len() < count {
+        assert_eq!(log.stopped(), None);
         let more = log.read(0, from + records.len() as u64, 2_000).unwrap();
         records.extend(more.into_iter().map(|record| record.bytes));
         std::thread::sleep(Duration::from_millis(1));
@@ -82,6 +83,16 @@ fn what_is_shown_at_once_is_what_the_topic_gets() {
     assert!(mine.stopped().is_some_and(|what| what.contains("others write to the topic")));
     let absent = KafkaLog::open(Options { create: false, topic: "no-such".into(), ..options });
     assert!(matches!(absent, Err(OpenError::Absent { .. })));
+}
+
+#[test]
+fn what_is_appended_in_a_rush_is_taken_too() {
+    let log = KafkaLog::open(fresh()).unwrap();
+    let record = |n: u32| Bytes::from(n.to_be_bytes().repeat(200));
+    // Four times what one request to the topic may hold.
+    (0..3_000).for_each(|n| log.append(0, record(n)).unwrap());
+    assert_eq!(read_from(&log, 0, 3_000), (0..3_000).map(record).collect::<Vec<_>>());
+    assert_eq!(log.stopped(), None);
 }
 
 #[test]
