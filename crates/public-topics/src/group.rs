@@ -92,6 +92,22 @@ impl Member {
         Ok(Self { consumer })
     }
 
+    /// Says to the group that it goes, so that others have its partitions now: librdkafka says so for a
+    /// static member when it unsubscribes, and never when it closes.
+    pub(crate) fn leave(&self) {
+        const LOOK: Duration = Duration::from_millis(20);
+        const LOOKS: u32 = 100;
+        self.consumer.unsubscribe();
+        for _ in 0..LOOKS {
+            // Whatever comes now is of no interest any more.
+            let _ = self.consumer.poll(LOOK);
+            let unsubscribed = self.consumer.subscription().is_ok_and(|topics| topics.count() == 0);
+            if unsubscribed && self.consumer.context().get().is_none() {
+                return;
+            }
+        }
+    }
+
     /// What the group says now. An error ends the membership: another process is the same member.
     pub(crate) fn assignment(&self) -> Result<Option<Arc<Assignment>>, String> {
         while let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {

@@ -85,8 +85,7 @@ impl Publisher {
         self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
-    /// Ends with the transaction that is open, if one is. Its partitions are its own for a session
-    /// time-out more: who comes back before that goes on at once, afterwards others do.
+    /// Ends with the transaction that is open, if one is. Others go on with its partitions at once.
     pub fn stop(self) {
         drop(self);
     }

@@ -97,7 +97,7 @@ impl Publishing {
         while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
             if let Err(reason) = self.hear() {
                 tracing::error!(reason, instance = self.options.instance, "another process publishes under this name");
-                break;
+                return self.leave();
             }
             wait = match self.turn() {
                 Ok(true) => Duration::ZERO,
@@ -110,6 +110,7 @@ impl Publishing {
             };
         }
         self.leave();
+        self.member.leave();
     }
 
     /// What the group says now.

@@ -101,7 +101,7 @@ pub(crate) fn kafka_options(config: &Config) -> KafkaOptions {
 
 /// How the brokers are reached.
 #[cfg(feature = "kafka")]
-fn cluster(config: &Config) -> Cluster {
+pub(crate) fn cluster(config: &Config) -> Cluster {
     Cluster {
         brokers: config.kafka_brokers.clone(),
         security: match config.kafka_security {

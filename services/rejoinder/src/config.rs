@@ -100,6 +100,8 @@ pub(crate) struct Config {
     pub(crate) kafka_replication: u16,
     /// Kafka: how long a process that is not heard of keeps its partitions.
     pub(crate) kafka_session_timeout_ms: u32,
+    /// Kafka: this process takes part in writing the public topics, for systems downstream.
+    pub(crate) kafka_public_topics: bool,
     /// Kafka: the name of this process in its group, which no other may have; by default one is made up
     /// and kept in the data directory.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,6 +149,7 @@ impl Default for Config {
             kafka_prefix: "rejoinder".to_owned(),
             kafka_replication: 3,
             kafka_session_timeout_ms: 6_000,
+            kafka_public_topics: true,
             instance: None,
             advertise_addr: None,
             snapshot_dir: None,

@@ -61,7 +61,10 @@ fn recorder() -> anyhow::Result<&'static PrometheusHandle> {
     rejoinder_routing::metric_definitions::describe();
     rejoinder_sla_timer::metric_definitions::describe();
     #[cfg(feature = "kafka")]
-    rejoinder_event_log_kafka::metric_definitions::describe();
+    {
+        rejoinder_event_log_kafka::metric_definitions::describe();
+        rejoinder_public_topics::metric_definitions::describe();
+    }
     for (name, help) in ALL {
         if name.ends_with("_total") {
             describe_counter!(name, help);

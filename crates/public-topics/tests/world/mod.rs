@@ -165,8 +165,12 @@ impl World {
     fn take_over(&mut self, partition: u16, service: Service) {
         let before = self.lane(partition, service).clone();
         let epoch = self.ends[usize::from(partition)];
-        let claimed =
-            Claim { prev_epoch: before.epoch.unwrap_or_default(), lane_is_new: before.epoch.is_none(), nonce: epoch };
+        let claimed = Claim {
+            prev_epoch: before.epoch.unwrap_or_default(),
+            lane_is_new: before.epoch.is_none(),
+            nonce: epoch,
+            ..Claim::default()
+        };
         self.append(partition, claim(service, claimed, MIDNIGHT));
         let lane = self.lane(partition, service);
         lane.epoch = Some(epoch);
@@ -180,7 +184,7 @@ impl World {
     }
 
     fn claim_in_vain(&mut self, partition: u16, service: Service) {
-        let claimed = Claim { prev_epoch: u64::MAX, lane_is_new: false, nonce: 1 };
+        let claimed = Claim { prev_epoch: u64::MAX, lane_is_new: false, nonce: 1, ..Claim::default() };
         self.append(partition, claim(service, claimed, MIDNIGHT));
     }
 

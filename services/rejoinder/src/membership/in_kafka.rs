@@ -6,6 +6,8 @@ use std::time::Duration;
 use rejoinder_event_log_kafka::{GroupOptions, Member};
 use rejoinder_model::Service;
 
+use rejoinder_public_topics::{Options as PublisherOptions, Publisher};
+
 use super::tenants::Tenants;
 use crate::backend;
 use crate::config::Config;
@@ -14,6 +16,7 @@ use crate::inside::Inside;
 /// Memberships of this process.
 pub(crate) struct Membership {
     members: Vec<Member>,
+    publisher: Option<Publisher>,
 }
 
 impl Membership {
@@ -30,16 +33,23 @@ impl Membership {
             let tenants = Arc::new(Tenants::new(inside.clone(), *service));
             members.push(Member::join(backend::kafka_options(config), options, tenants)?);
         }
-        Ok(Self { members })
+        let publisher =
+            if config.kafka_public_topics { Some(publisher(config, inside, services, &name)?) } else { None };
+        Ok(Self { members, publisher })
     }
 
     /// Why it was put out of a group for good, if so.
     pub(crate) fn failure(&self) -> Option<String> {
-        self.members.iter().find_map(Member::failure).map(ToOwned::to_owned)
+        let of_groups = self.members.iter().find_map(Member::failure).map(ToOwned::to_owned);
+        let ended = self.publisher.as_ref().is_some_and(|publisher| !publisher.is_running());
+        of_groups.or_else(|| ended.then(|| "the publisher of public topics ended: is its name another's?".to_owned()))
     }
 
     /// Lets all partitions go, and leaves.
     pub(crate) fn leave(self) {
+        if let Some(publisher) = self.publisher {
+            publisher.stop();
+        }
         let leaving: Vec<_> = self.members.into_iter().map(|member| std::thread::spawn(|| member.leave())).collect();
         for left in leaving {
             if left.join().is_err() {
@@ -47,4 +57,18 @@ impl Membership {
             }
         }
     }
+}
+
+/// Publishes what downstream systems read, as far as the group of publishers gives it to this process.
+fn publisher(config: &Config, inside: &Arc<Inside>, services: &[Service], name: &str) -> anyhow::Result<Publisher> {
+    // Processes of different services may have the same name: each service has a group of its own, but not this.
+    let services: Vec<&str> = services.iter().map(|service| service.name()).collect();
+    let name = format!("{name}-{}", services.join("-"));
+    let client = backend::cluster(config).connection()?.client();
+    let options = PublisherOptions {
+        replication: i32::from(config.kafka_replication),
+        session_timeout: Duration::from_millis(config.kafka_session_timeout_ms.into()),
+        ..PublisherOptions::new(client, &backend::events_topic(config), &config.kafka_prefix, &name)
+    };
+    Ok(rejoinder_public_topics::start(inside.log.clone(), options)?)
 }
