@@ -61,7 +61,10 @@ pub enum OpenError {
         remedy: String,
     },
     /// The topic has another number of partitions.
-    #[error("topic {topic} has {found} partitions, {wanted} are asked for: the number is fixed when a log is created")]
+    #[error(
+        "topic {topic} has {found} partitions, {wanted} are asked for: the number is fixed when a log is created; set \
+         `partitions` to {found}"
+    )]
     Partitions {
         /// The topic.
         topic: String,
