@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{ClientContext, Message as _, Statistics};
 
 use crate::connection::Connection;
@@ -39,6 +39,12 @@ pub(crate) fn consumer(connection: &Connection, topic: &str) -> KafkaResult<Base
 fn run(shared: &Shared, consumer: &BaseConsumer<Following>) {
     while !shared.is_closed() {
         match consumer.poll(LOOK) {
+            Some(Err(KafkaError::MessageConsumption(code))) if is_loss(code) => {
+                let what =
+                    "the topic does not have any more what was read of it: records are lost, or it was made anew";
+                shared.stop(what.to_owned());
+                return;
+            }
             // Brokers come back; librdkafka tries again by itself, and the context has said why.
             None | Some(Err(_)) => {}
             Some(Ok(message)) => {
@@ -51,6 +57,11 @@ fn run(shared: &Shared, consumer: &BaseConsumer<Following>) {
             }
         }
     }
+}
+
+/// Does a broker say that the place where reading goes on does not exist?
+fn is_loss(code: RDKafkaErrorCode) -> bool {
+    matches!(code, RDKafkaErrorCode::OffsetOutOfRange | RDKafkaErrorCode::AutoOffsetReset)
 }
 
 /// A thread that ends with its log.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use rdkafka::admin::{AdminClient, AdminOptions};
 use rejoinder_event_log::{EventLog, conformance};
 use rejoinder_event_log_kafka::{KafkaLog, OpenError, Options};
 
@@ -93,6 +94,23 @@ fn what_is_appended_in_a_rush_is_taken_too() {
     (0..3_000).for_each(|n| log.append(0, record(n)).unwrap());
     assert_eq!(read_from(&log, 0, 3_000), (0..3_000).map(record).collect::<Vec<_>>());
     assert_eq!(log.stopped(), None);
+}
+
+#[test]
+fn a_topic_that_lost_what_was_read_stops_the_log() {
+    let options = fresh();
+    let log = KafkaLog::open(options.clone()).unwrap();
+    (0..10_u8).for_each(|n| log.append(0, Bytes::from(vec![n])).unwrap());
+    assert_eq!(read_from(&log, 0, 10).len(), 10);
+    let admin: AdminClient<_> = options.cluster.connection().unwrap().client().create().unwrap();
+    futures_executor::block_on(admin.delete_topics(&[&options.topic], &AdminOptions::new())).unwrap();
+    // Another one under its name.
+    let again = KafkaLog::open(options).unwrap();
+    while log.stopped().is_none() {
+        let _ = again.append(0, Bytes::from_static(b"x"));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(log.stopped().is_some_and(|what| what.contains("lost")), "{:?}", log.stopped());
 }
 
 #[test]
