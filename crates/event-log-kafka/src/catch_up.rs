@@ -3,7 +3,7 @@
 //! Who reads so reads on: a consumer that stands where the next read begins is kept for it.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rdkafka::Message as _;
@@ -15,11 +15,13 @@ use rejoinder_event_log::{ReadError, StoredRecord};
 use crate::connection::Connection;
 
 /// Readers kept.
-const READERS: usize = 8;
+const READERS: usize = 32;
 /// How long a broker may take for a record that is there.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(2);
 /// In so many parts.
-const WAITS: u32 = 300;
+const WAITS: u32 = 20;
+/// After a broker did not answer, nobody asks again for so long: who reads has other partitions to look after.
+const NOT_AGAIN: Duration = Duration::from_secs(1);
 
 struct Reader {
     partition: u16,
@@ -33,6 +35,17 @@ struct Reader {
 #[derive(Default)]
 pub(crate) struct CatchUp {
     readers: Mutex<Vec<Reader>>,
+    /// When a broker did not answer last.
+    silent_at: Mutex<Option<Instant>>,
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long a broker is left alone is no business of the log")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn unavailable() -> ReadError {
+    ReadError::Unavailable(format!("no broker answers for {} s", PATIENCE.as_secs()))
 }
 
 fn unreadable(error: &KafkaError) -> ReadError {
@@ -40,17 +53,27 @@ fn unreadable(error: &KafkaError) -> ReadError {
 }
 
 impl CatchUp {
-    /// Records from an index on that is below the end.
+    /// Records from an index on that is below `in_memory`, from where on nobody needs a broker.
     pub(crate) fn read(
         &self,
         connection: &Connection,
         topic: &str,
-        partition: u16,
-        from: u64,
+        (partition, from, in_memory): (u16, u64, u64),
         max_bytes: usize,
     ) -> Result<Vec<StoredRecord>, ReadError> {
+        let silent_at = *self.silent_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if silent_at.is_some_and(|at| now() - at < NOT_AGAIN) {
+            return Err(unavailable());
+        }
         let mut reader = self.reader(connection, topic, partition, from)?;
-        let records = reader.read(max_bytes)?;
+        let read = reader.read(max_bytes);
+        if let Err(ReadError::Unavailable(_)) = &read {
+            *self.silent_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(now());
+        }
+        let records = read?;
+        if reader.next >= in_memory {
+            return Ok(records);
+        }
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         if readers.len() == READERS {
             // The one that was not used for the longest time.
@@ -91,10 +114,10 @@ impl Reader {
                         }
                         Bytes::copy_from_slice(message.payload().unwrap_or_default())
                     }
-                    Some(Err(error)) if waits >= WAITS => return Err(unreadable(&error)),
+                    Some(Err(error)) if waits >= WAITS => return Err(ReadError::Unavailable(error.to_string())),
                     None if !records.is_empty() => return Ok(records),
                     None if waits >= WAITS => {
-                        return Err(ReadError::Storage(format!("no broker answers for {} s", PATIENCE.as_secs())));
+                        return Err(unavailable());
                     }
                     None | Some(Err(_)) => {
                         waits += 1;

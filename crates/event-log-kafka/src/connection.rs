@@ -50,7 +50,7 @@ impl Connection {
             .set("check.crcs", "true")
             .set("fetch.queue.backoff.ms", "10")
             .set("fetch.message.max.bytes", "4000000")
-            .set("queued.max.messages.kbytes", "16384");
+            .set("queued.max.messages.kbytes", "4096");
         config
     }
 }

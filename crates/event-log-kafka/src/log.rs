@@ -261,11 +261,15 @@ impl EventLog for KafkaLog {
 
     fn read(&self, partition: u16, from: u64, max_bytes: usize) -> Result<Vec<StoredRecord>, ReadError> {
         let Some(ring) = self.shared.rings.get(usize::from(partition)) else { return Ok(Vec::new()) };
-        if let Some(records) = lock(ring).read(from, max_bytes) {
-            return Ok(records);
-        }
+        let in_memory = {
+            let ring = lock(ring);
+            if let Some(records) = ring.read(from, max_bytes) {
+                return Ok(records);
+            }
+            ring.first()
+        };
         let Shared { connection, options, .. } = &*self.shared;
-        self.catch_up.read(connection, &options.topic, partition, from, max_bytes)
+        self.catch_up.read(connection, &options.topic, (partition, from, in_memory), max_bytes)
     }
 
     fn end(&self, partition: u16) -> u64 {

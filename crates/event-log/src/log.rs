@@ -54,6 +54,9 @@ pub enum ReadError {
     /// The storage below failed.
     #[error("the event log cannot be read: {0}")]
     Storage(String),
+    /// What holds it is away; it is to be asked again.
+    #[error("the event log cannot be reached now: {0}")]
+    Unavailable(String),
 }
 
 /// A log of P partitions, each a dense sequence of opaque records.

@@ -26,6 +26,12 @@ impl Ring {
         self.first + self.records.len() as u64
     }
 
+    /// The index of the oldest record that it has.
+    #[must_use]
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
     /// Takes the next record, and lets the oldest go beyond `limit` bytes.
     pub fn push(&mut self, record: Bytes, limit: usize) {
         self.bytes += record.len();

@@ -279,7 +279,7 @@ impl Publishing {
                 self.halt(partition, &error.to_string());
                 return Ok(false);
             }
-            Err(error @ ReadError::Storage(_)) => return Err(Failure::Log(error)),
+            Err(error @ (ReadError::Storage(_) | ReadError::Unavailable(_))) => return Err(Failure::Log(error)),
         };
         for record in &records {
             if let Err(what) = take(&*self.log, partition, cursor, record, batch) {

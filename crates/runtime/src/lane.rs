@@ -78,6 +78,8 @@ pub struct Lane<S: State> {
     pub(crate) fires_from: [Millis; 4],
     /// The state was damaged, and folded again.
     rebuilt: bool,
+    /// What it knows is not to be used any more: it goes on from what is stored, once the log can be read.
+    is_over: bool,
     /// May it claim?
     tenure: Arc<Tenure>,
     /// When somebody else claimed, by the monotonic clock.
@@ -150,6 +152,7 @@ impl<S: State> Lane<S> {
             tick_in_flight: None,
             fires_from: start.fires_from,
             rebuilt: false,
+            is_over: false,
             tenure: Arc::new(Tenure::for_good()),
             deposed_at: None,
             leaving_until: None,
@@ -231,7 +234,13 @@ impl<S: State> Lane<S> {
             // Some may have come before anybody could see that it stopped.
             return Ok(if self.lose_jobs() { Progress::Worked } else { Progress::Idle });
         }
+        if self.is_over && !self.go_on()? {
+            return Ok(if self.lose_jobs() { Progress::Worked } else { Progress::Idle });
+        }
         let read = self.read()?;
+        if self.is_over {
+            return Ok(Progress::Worked);
+        }
         self.store_if_far()?;
         let at_end = self.fold.next_index >= self.log.end(self.partition);
         let worked = match self.phase {
@@ -287,7 +296,21 @@ impl<S: State> Lane<S> {
     /// Goes on from what is stored.
     fn start_over(&mut self) -> Result<(), Failure> {
         self.lose_jobs();
-        let start = recover::start::<S>(&*self.log, self.partition, &self.store)?;
+        self.unsent = None;
+        self.leaving_until = None;
+        self.phase = Phase::Warm;
+        self.is_over = true;
+        self.go_on()?;
+        Ok(())
+    }
+
+    /// `false`: the log is away, and it is to be tried again.
+    fn go_on(&mut self) -> Result<bool, Failure> {
+        let start = match recover::start::<S>(&*self.log, self.partition, &self.store) {
+            Err(Failure::Unreachable(_)) => return Ok(false),
+            start => start?,
+        };
+        self.is_over = false;
         self.state = start.state;
         self.fold = start.fold;
         self.behind = start.fold;
@@ -298,16 +321,13 @@ impl<S: State> Lane<S> {
         self.last_checksum = start.checksum;
         self.next_own_seq = start.next_own_seq;
         self.fires_from = start.fires_from;
-        self.unsent = None;
         self.changes.clear();
         self.since_checkpoint = 0;
         self.flush_wanted = false;
         self.stored_at = start.fold.next_index;
         self.newest_tick = None;
         self.tick_in_flight = None;
-        self.leaving_until = None;
-        self.phase = Phase::Warm;
-        Ok(())
+        Ok(true)
     }
 
     fn live(&mut self) -> Result<bool, Failure> {

@@ -83,7 +83,7 @@ pub(crate) fn start<S: State>(log: &dyn EventLog, partition: u16, store: &LaneSt
         return Err(Failure::State(format!("it is ahead of the event log, at {partition}/{}", meta.applied)));
     }
     if let Some(last) = meta.applied.checked_sub(1) {
-        let found = log.read(partition, last, 1).map_err(|error| Failure::Log(error.to_string()))?;
+        let found = log.read(partition, last, 1)?;
         let checksum = found.first().map_or(0, |found| record::checksum_of(&found.bytes));
         if checksum != meta.checksum {
             return Err(Failure::State(format!("the event log has another record at {partition}/{last}")));

@@ -94,8 +94,12 @@ impl<S: State> Lane<S> {
     /// Reads the next chunk of inputs once those at hand are considered.
     pub(super) fn read_inputs(&mut self) -> Result<(), Failure> {
         while self.inputs.front().is_none() && self.behind.next_index < self.fold.next_index {
+            let records = self.stored(self.behind.next_index)?;
+            if records.is_empty() {
+                return Ok(());
+            }
             self.snapshots.clear();
-            for stored in self.stored(self.behind.next_index)? {
+            for stored in records {
                 // What the first cursor has not seen yet may not be considered before it has.
                 if stored.index >= self.fold.next_index {
                     break;

@@ -40,7 +40,7 @@ impl<S: State> Lane<S> {
                 RecordView::verify(&stored.bytes).map_err(|damage| Failure::damaged(at, &damage))?;
                 self.own(at, &record, verdict)?;
             }
-            if self.fold.next_index <= at.index {
+            if self.is_over || self.fold.next_index <= at.index {
                 // Deposed: it folds again from what is stored.
                 break;
             }
@@ -48,8 +48,12 @@ impl<S: State> Lane<S> {
         Ok(any)
     }
 
+    /// The next records; none also while the log is away.
     pub(super) fn stored(&self, from: u64) -> Result<Vec<StoredRecord>, Failure> {
-        self.log.read(self.partition, from, READ_BYTES).map_err(|error| Failure::Log(error.to_string()))
+        match self.log.read(self.partition, from, READ_BYTES).map_err(Failure::from) {
+            Err(Failure::Unreachable(_)) => Ok(Vec::new()),
+            read => read,
+        }
     }
 
     /// A record of this lane, by this writer or another.

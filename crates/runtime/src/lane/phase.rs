@@ -1,6 +1,6 @@
 //! Where a lane is in its life, and what can stop it.
 
-use rejoinder_event_log::{Damage, PartitionFold};
+use rejoinder_event_log::{Damage, PartitionFold, ReadError};
 use rejoinder_model::Position;
 
 /// Where a lane is in its life.
@@ -23,6 +23,9 @@ pub enum Failure {
     /// The log cannot be read or written.
     #[error("the event log: {0}")]
     Log(String),
+    /// The log is away: nothing is wrong with the lane.
+    #[error("the event log cannot be reached now: {0}")]
+    Unreachable(String),
     /// The stored state cannot be read; it can be rebuilt.
     #[error("the state: {0}; rebuild it from the event log")]
     State(String),
@@ -55,6 +58,15 @@ pub struct Status {
     pub considered: u64,
     /// Ownership as of the last record read.
     pub fold: PartitionFold,
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Unavailable(what) => Self::Unreachable(what),
+            error @ (ReadError::Damaged { .. } | ReadError::Storage(_)) => Self::Log(error.to_string()),
+        }
+    }
 }
 
 impl Failure {

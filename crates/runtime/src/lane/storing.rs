@@ -27,7 +27,7 @@ impl<S: State> Lane<S> {
     /// # Errors
     /// When the state cannot be written.
     pub fn flush(&mut self) -> Result<(), Failure> {
-        let stopped = matches!(self.phase, Phase::Stopped(_));
+        let stopped = self.is_over || matches!(self.phase, Phase::Stopped(_));
         let follows = self.options.follow_only && !self.options.stores_following;
         if stopped || !self.in_flight.is_empty() || follows || self.fold.next_index < self.applied {
             return Ok(());
