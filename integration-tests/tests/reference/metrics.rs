@@ -53,6 +53,38 @@ fn metrics(text: &str) -> BTreeMap<String, Metric> {
     found
 }
 
+/// What a server tells whose log is in Kafka, and whose state has snapshots.
+fn over_kafka() -> String {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/kafka.sh");
+    let started = std::process::Command::new(script).arg("start").output().unwrap();
+    assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
+    let dir = tempfile::tempdir().unwrap();
+    let brokers = String::from_utf8(started.stdout).unwrap().trim().to_owned();
+    let prefix = dir.path().file_name().unwrap().to_string_lossy().replace('.', "t");
+    let snapshots = dir.path().join("snapshots").display().to_string();
+    let environment = [
+        ("REJOINDER_LOG", "kafka".to_owned()),
+        ("REJOINDER_KAFKA_BROKERS", brokers),
+        ("REJOINDER_KAFKA_PREFIX", prefix),
+        ("REJOINDER_KAFKA_REPLICATION", "1".to_owned()),
+        ("REJOINDER_PARTITIONS", "2".to_owned()),
+        ("REJOINDER_SNAPSHOT_DIR", snapshots),
+    ];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value));
+    let server = Server::start(&dir.path().join("data"), &environment);
+    // librdkafka tells its own every ten seconds.
+    let wanted = ["kafka_brokers_connected", "kafka_queued_bytes", "publisher_lag_records", "snapshot_age_seconds"];
+    let text = loop {
+        let text = scrape(&server.http);
+        if wanted.iter().all(|name| text.contains(&format!("\nrejoinder_{name}"))) {
+            break text;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    };
+    assert!(server.stop().contains("stopping"));
+    text
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_metric_is_listed() {
     let dir = tempfile::tempdir().unwrap();
@@ -72,7 +104,9 @@ async fn every_metric_is_listed() {
         tokio::task::yield_now().await;
     };
     let mut rows = vec!["| metric | type | labels | help |\n|---|---|---|---|".to_owned()];
-    for (name, metric) in metrics(&text) {
+    let mut all = metrics(&over_kafka());
+    all.extend(metrics(&text));
+    for (name, metric) in all {
         assert!(name.starts_with("rejoinder_"), "{name}");
         assert!(!metric.help.is_empty() && !metric.kind.is_empty(), "{name} is not declared");
         let labels: Vec<String> = metric.labels.into_iter().collect();
