@@ -1,11 +1,11 @@
 //! Who should own a partition: groups on a real broker, with members that come, go, die and wake again.
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a helper of tests fails as a test does")]
 
+mod broker;
 #[path = "group/child.rs"]
 mod child;
 #[path = "group/journal.rs"]
 mod journal;
-#[path = "group/own_broker.rs"]
 mod own_broker;
 
 use std::collections::BTreeSet;
@@ -26,10 +26,7 @@ const PARTITIONS: u16 = 8;
 
 /// The broker of development; it is started if nobody has.
 fn broker() -> String {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/kafka.sh");
-    let started = Command::new(script).arg("start").output().unwrap();
-    assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
-    String::from_utf8(started.stdout).unwrap().trim().to_owned()
+    broker::script(None, &["start"])
 }
 
 /// A topic of its own.
@@ -250,14 +247,13 @@ fn members_that_come_and_go_each_second_leave_every_partition_with_one_of_those_
 
 #[test]
 fn a_broker_that_was_away_past_the_session_is_found_again() {
-    let _ = broker();
-    let mut away = OwnBroker::start();
-    let options = fresh_at(&away.address());
+    let away = OwnBroker(9_720);
+    let options = fresh_at(&broker::script(Some(away.0), &["start"]));
     let journal = Journal::default();
     let start = clock();
     let members = ["one", "two"].map(|name| join(&options, name, &journal));
     journal.settled(start, &[("one", 4), ("two", 4)]);
-    away.kill();
+    broker::script(Some(away.0), &["kill"]);
     let killed = clock();
     for name in ["one", "two"] {
         let lost = journal.wait("that its session ends", |entries| {
@@ -266,7 +262,7 @@ fn a_broker_that_was_away_past_the_session_is_found_again() {
         report("broker killed to lost", lost - killed);
     }
     let back = clock();
-    away.again();
+    broker::script(Some(away.0), &["restart"]);
     let settled = journal.settled(back, &[("one", 4), ("two", 4)]);
     report("broker started to settled", settled - back);
     assert!(members.iter().all(|member| member.failure().is_none()));

@@ -1,7 +1,6 @@
 //! A log as services write it, with zombies' frames and repeats in between, and what is public of it.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -14,7 +13,7 @@ use rdkafka::message::{Headers as _, Message as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use rejoinder_event_log::record::claim;
 use rejoinder_event_log::{AppendError, EventLog as _, FrameBuilder};
-use rejoinder_event_log_kafka::KafkaLog;
+use rejoinder_event_log_kafka::{Cluster, KafkaLog};
 use rejoinder_model::{AlarmId, PersonId, Service, ThreadId};
 use rejoinder_public_topics::{Options, Topic};
 use rejoinder_wire::event::event::Body;
@@ -29,12 +28,12 @@ pub(crate) const PARTITIONS: u16 = 4;
 /// 2026-01-01.
 const MIDNIGHT: i64 = 1_767_225_600_000;
 
+#[path = "../../../event-log-kafka/tests/broker/mod.rs"]
+mod development;
+
 /// The broker of development; it is started if nobody has.
 pub(crate) fn broker() -> String {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/kafka.sh");
-    let started = Command::new(script).arg("start").output().unwrap();
-    assert!(started.status.success(), "{}", String::from_utf8_lossy(&started.stderr));
-    String::from_utf8(started.stdout).unwrap().trim().to_owned()
+    development::script(None, &["start"])
 }
 
 pub(crate) fn client() -> ClientConfig {
@@ -106,7 +105,7 @@ impl World {
             interval: Duration::from_millis(20),
             transaction_bytes: 64 << 10,
             session_timeout: Duration::from_secs(6),
-            ..Options::new(client(), &self.topic, &self.prefix, instance)
+            ..Options::new(Cluster::from(&broker()).connection().unwrap(), &self.topic, &self.prefix, instance)
         }
     }
 
