@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use crate::error::OpenError;
 use crate::log::Options;
 use stay::Stay;
+pub use stay::leave;
 
 /// What a member is told by its group. `revoke` and `lost` come from the member's own thread, the other
 /// two from the one that asks for it: other partitions are confirmed while some are let go, the same ones

@@ -23,12 +23,12 @@ mod group;
 mod log;
 mod loopback;
 pub mod metric_definitions;
-mod topic;
+pub mod topic;
 mod writer;
 
 pub use cluster::{Cluster, PASSWORD_VARIABLE, Security};
 pub use connection::{Connection, ConnectionError};
 pub use contact::Refusal;
 pub use error::OpenError;
-pub use group::{GroupOptions, Member, Tenant};
+pub use group::{GroupOptions, Member, Tenant, leave};
 pub use log::{KafkaLog, Options};

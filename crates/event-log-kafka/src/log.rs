@@ -17,7 +17,7 @@ use crate::cluster::Cluster;
 use crate::connection::Connection;
 use crate::error::OpenError;
 use crate::metric_definitions::measured;
-use crate::topic::{self, PATIENCE};
+use crate::topic::{self, PATIENCE, Topic};
 use crate::writer::Writer;
 use crate::{contact, copies, follower};
 
@@ -66,11 +66,6 @@ impl Options {
             id: None,
             deferred: false,
         }
-    }
-
-    /// Copies that must have a record before it is acknowledged.
-    pub(crate) fn min_insync(&self) -> i32 {
-        (self.replication - 1).max(1)
     }
 }
 
@@ -143,8 +138,7 @@ impl KafkaLog {
         contact::make(&connection)?;
         let options = if options.create {
             copies::check(&connection, options.replication)?;
-            topic::create(&connection, &options, &options.topic, options.partitions)?;
-            topic::check(&connection, &options, &options.topic, options.partitions)?;
+            make(&connection, &options, &options.topic, options.partitions)?;
             options
         } else {
             Options { partitions: topic::partitions(&connection, &options.topic)?, ..options }
@@ -202,12 +196,18 @@ impl Drop for KafkaLog {
     }
 }
 
+/// A topic of the log, made unless it is there, and checked.
+fn make(connection: &Connection, options: &Options, name: &str, partitions: u16) -> Result<(), OpenError> {
+    let topic = Topic::that_keeps_all(name, partitions, options.replication);
+    topic::create(connection, std::slice::from_ref(&topic))?;
+    topic::check(connection, &topic)
+}
+
 /// The id of the log: the first record of the topic beside it, written by whoever came first.
 fn log_id(connection: &Connection, options: &Options) -> Result<LogId, OpenError> {
     let name = format!("{}.meta", options.topic);
     if options.create {
-        topic::create(connection, options, &name, 1)?;
-        topic::check(connection, options, &name, 1)?;
+        make(connection, options, &name, 1)?;
     } else {
         topic::partitions(connection, &name)?;
     }

@@ -4,8 +4,7 @@
 use std::io::Read as _;
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
-use rejoinder_event_log_kafka::KafkaLog;
+use rejoinder_event_log_kafka::{Cluster, KafkaLog};
 use rejoinder_public_topics::{Options, start};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,8 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let log = rejoinder_event_log_kafka::Options::new(brokers, topic);
     let log =
         KafkaLog::open(rejoinder_event_log_kafka::Options { partitions: partitions.parse()?, replication: 1, ..log })?;
-    let mut client = ClientConfig::new();
-    client.set("bootstrap.servers", brokers);
+    let connection = Cluster::from(brokers).connection()?;
     // Small transactions, one after the other: whoever is killed is in the middle of one.
     let options = Options {
         replication: 1,
@@ -30,7 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         transaction_bytes: 16 << 10,
         transaction_timeout: Duration::from_secs(5),
         session_timeout: Duration::from_secs(6),
-        ..Options::new(client, topic, prefix, instance)
+        ..Options::new(connection, topic, prefix, instance)
     };
     let publisher = start(log, options)?;
     std::io::stdin().read_to_end(&mut Vec::new())?;

@@ -1,6 +1,7 @@
 //! Why a publisher cannot start, and what Kafka said.
 
 use rdkafka::error::KafkaError;
+use rejoinder_event_log_kafka::OpenError;
 
 /// Why a publisher cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -25,21 +26,9 @@ pub enum StartError {
         /// Those of the log.
         wanted: u16,
     },
-    /// Fewer copies than asked for.
-    #[error(
-        "topic {topic} has {found} copies of partition {partition}, {wanted} are asked for: add some with \
-         kafka-reassign-partitions.sh, or ask for {found}"
-    )]
-    Copies {
-        /// The topic.
-        topic: String,
-        /// The partition.
-        partition: i32,
-        /// Copies that there are.
-        found: usize,
-        /// As asked for.
-        wanted: i32,
-    },
+    /// Another thing about a topic, as it would be with one of the log.
+    #[error(transparent)]
+    Topic(#[from] OpenError),
     /// The system refused a thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] std::io::Error),

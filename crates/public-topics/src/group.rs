@@ -12,8 +12,13 @@ use rdkafka::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, ConsumerGroupMetadata, Rebalance};
 use rdkafka::error::KafkaError;
 
+use rejoinder_event_log_kafka::leave;
+
 use crate::error::told;
 use crate::publisher::Options;
+
+/// How long leaving may take.
+const LEAVING: Duration = Duration::from_secs(2);
 
 /// What the group gave to this process.
 pub(crate) struct Assignment {
@@ -75,7 +80,7 @@ pub(crate) fn name(events_topic: &str) -> String {
 impl Member {
     pub(crate) fn join(options: &Options) -> Result<Self, KafkaError> {
         let session = options.session_timeout.as_millis();
-        let mut config = options.client.clone();
+        let mut config = options.connection.client();
         config
             .set("group.id", name(&options.events_topic))
             .set("group.instance.id", &options.instance)
@@ -92,20 +97,9 @@ impl Member {
         Ok(Self { consumer })
     }
 
-    /// Says to the group that it goes, so that others have its partitions now: librdkafka says so for a
-    /// static member when it unsubscribes, and never when it closes.
+    /// Says to the group that it goes, so that others have its partitions now.
     pub(crate) fn leave(&self) {
-        const LOOK: Duration = Duration::from_millis(20);
-        const LOOKS: u32 = 100;
-        self.consumer.unsubscribe();
-        for _ in 0..LOOKS {
-            // Whatever comes now is of no interest any more.
-            let _ = self.consumer.poll(LOOK);
-            let unsubscribed = self.consumer.subscription().is_ok_and(|topics| topics.count() == 0);
-            if unsubscribed && self.consumer.context().get().is_none() {
-                return;
-            }
-        }
+        leave(&self.consumer, LEAVING, || self.consumer.context().get().is_none());
     }
 
     /// What the group says now. An error ends the membership: another process is the same member.

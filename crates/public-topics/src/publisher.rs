@@ -5,8 +5,8 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rdkafka::ClientConfig;
 use rejoinder_event_log::EventLog;
+use rejoinder_event_log_kafka::Connection;
 
 use crate::error::StartError;
 use crate::group::Member;
@@ -15,10 +15,10 @@ use crate::table::Topic;
 use crate::topics;
 
 /// How a process publishes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// Brokers and security, as for any client.
-    pub client: ClientConfig,
+    pub connection: Connection,
     /// The topic of the log; the group of publishers is named after it.
     pub events_topic: String,
     /// What the names of the public topics begin with.
@@ -41,9 +41,9 @@ pub struct Options {
 impl Options {
     /// Publishing of a log to topics beside it, three copies of each.
     #[must_use]
-    pub fn new(client: ClientConfig, events_topic: &str, prefix: &str, instance: &str) -> Self {
+    pub fn new(connection: Connection, events_topic: &str, prefix: &str, instance: &str) -> Self {
         Self {
-            client,
+            connection,
             events_topic: events_topic.to_owned(),
             prefix: prefix.to_owned(),
             instance: instance.to_owned(),
@@ -69,7 +69,7 @@ pub struct Publisher {
 /// When no broker answers, or a topic does not fit the log.
 pub fn start(log: Arc<dyn EventLog>, options: Options) -> Result<Publisher, StartError> {
     let names = Topic::ALL.map(|topic| topic.name(&options.prefix));
-    topics::prepare(&options.client, &names, log.partitions(), options.replication)?;
+    topics::prepare(&options.connection, &names, log.partitions(), options.replication)?;
     let member = Member::join(&options)?;
     let (stop, stopped) = channel();
     let mut publishing = Publishing::new(log, options, member);

@@ -46,7 +46,7 @@ impl Writer {
     /// A producer, once whatever its transactional id had begun before is over.
     pub(crate) fn start(options: &Options) -> Result<Self, KafkaError> {
         let patience = options.transaction_timeout;
-        let mut config = options.client.clone();
+        let mut config = options.connection.client();
         config
             .set("transactional.id", format!("{}-{}", crate::group::name(&options.events_topic), options.instance))
             .set("transaction.timeout.ms", patience.as_millis().to_string())

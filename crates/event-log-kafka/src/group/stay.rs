@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use uuid::Uuid;
 
@@ -182,14 +182,19 @@ impl Stay {
         false
     }
 
-    /// Lets everything go and says so to the coordinator. librdkafka says it for a member with a name when
-    /// it unsubscribes, once its partitions are gone, and never when it closes.
     fn leave(&self, consumer: &Consumer) {
-        consumer.unsubscribe();
-        let until = now() + self.options.session_timeout;
-        let unsubscribed = || consumer.subscription().is_ok_and(|topics| topics.count() == 0);
-        while now() < until && !(unsubscribed() && consumer.context().is_empty()) {
-            consumer.poll(SHORT);
-        }
+        leave(consumer, self.options.session_timeout, || consumer.context().is_empty());
+    }
+}
+
+/// Lets everything go and says so to the coordinator, for a member with a name: librdkafka says it when
+/// such a one unsubscribes, once its partitions are gone, and never when it closes.
+pub fn leave<C: ConsumerContext>(consumer: &BaseConsumer<C>, patience: Duration, has_let_go: impl Fn() -> bool) {
+    consumer.unsubscribe();
+    let until = now() + patience;
+    let unsubscribed = || consumer.subscription().is_ok_and(|topics| topics.count() == 0);
+    while now() < until && !(unsubscribed() && has_let_go()) {
+        // Whatever comes now is of no interest any more.
+        let _ = consumer.poll(SHORT);
     }
 }

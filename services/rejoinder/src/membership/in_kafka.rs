@@ -64,11 +64,11 @@ fn publisher(config: &Config, inside: &Arc<Inside>, services: &[Service], name: 
     // Processes of different services may have the same name: each service has a group of its own, but not this.
     let services: Vec<&str> = services.iter().map(|service| service.name()).collect();
     let name = format!("{name}-{}", services.join("-"));
-    let client = backend::cluster(config).connection()?.client();
+    let connection = backend::cluster(config).connection()?;
     let options = PublisherOptions {
         replication: i32::from(config.kafka_replication),
         session_timeout: Duration::from_millis(config.kafka_session_timeout_ms.into()),
-        ..PublisherOptions::new(client, &backend::events_topic(config), &config.kafka_prefix, &name)
+        ..PublisherOptions::new(connection, &backend::events_topic(config), &config.kafka_prefix, &name)
     };
     Ok(rejoinder_public_topics::start(inside.log.clone(), options)?)
 }
