@@ -3,10 +3,12 @@
 
 mod broker;
 mod own_broker;
+mod tools;
 
 use own_broker::OwnBroker;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rejoinder_event_log_kafka::{KafkaLog, OpenError, Options};
+use tools::{run, tool};
 
 /// With three copies, for which one broker is too few: it gets as far as to say so, or is refused before.
 fn open(address: &str) -> OpenError {
@@ -27,16 +29,16 @@ fn a_cluster_without_eligible_leader_replicas_is_refused_with_the_remedy() {
     let address = broker::script(Some(own.0), &["start"]);
     passes(&address);
 
-    own.tool(&["features", "downgrade", "--feature", "eligible.leader.replicas.version=0"]);
+    tool(&own, &["features", "downgrade", "--feature", "eligible.leader.replicas.version=0"]);
     // A trace of it stays until somebody removes it: until then nothing is said for certain.
     passes(&address);
     let trace = ["--entity-type", "brokers", "--entity-default", "--delete-config", "min.insync.replicas"];
-    own.tool(&[&["configs", "--alter"], &trace[..]].concat());
+    tool(&own, &[&["configs", "--alter"], &trace[..]].concat());
     let error = open(&address);
     assert!(matches!(error, OpenError::EligibleLeaders { .. }), "{error:?}");
 
     let text = error.to_string();
     let (_, remedy) = text.split_once("mend it with: ").unwrap();
-    own.run(remedy.split_once(" (").unwrap().0);
+    run(&own, remedy.split_once(" (").unwrap().0);
     passes(&address);
 }

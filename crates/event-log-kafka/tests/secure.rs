@@ -3,6 +3,7 @@
 
 mod broker;
 mod own_broker;
+mod tools;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use rejoinder_event_log::EventLog as _;
 use rejoinder_event_log_kafka::{
     Cluster, ConnectionError, KafkaLog, OpenError, Options, PASSWORD_VARIABLE, Refusal, Security,
 };
+use tools::{run, tool};
 
 /// Who is refused hears it within this time, also on a machine that is busy.
 const SOON: Duration = Duration::from_secs(8);
@@ -209,19 +211,19 @@ fn a_user_has_the_rights_of_the_how_to_or_hears_what_is_missing() {
     let broker = Broker::of_port(Some(own.0));
     let options = Options { topic: "rejoinder.events".to_owned(), ..fresh(broker.sasl_tls()) };
     // From now on rights are needed.
-    own.tool(&["acls", "--add", "--allow-principal", "User:admin", "--operation", "All", "--cluster"]);
-    own.tool(&["acls", "--add", "--allow-principal", "User:admin", "--operation", "All", "--topic", "*"]);
+    tool(&own, &["acls", "--add", "--allow-principal", "User:admin", "--operation", "All", "--cluster"]);
+    tool(&own, &["acls", "--add", "--allow-principal", "User:admin", "--operation", "All", "--topic", "*"]);
     let Err(error) = KafkaLog::open(options.clone()) else { panic!("it was opened") };
     assert!(matches!(error, OpenError::MayNotCreate { .. }), "{error:?}");
-    own.run(error.to_string().split_once("made with: ").unwrap().1);
+    run(&own, error.to_string().split_once("made with: ").unwrap().1);
 
     let blocks = blocks("sh").join("").replace("\\\n", " ");
     let commands: Vec<&str> = blocks.lines().filter(|line| line.starts_with("kafka-")).collect();
     let (user, others) = commands.split_at(1);
     let user = user[0].replace("CHANGE-ME", "changed").replace("--entity-name rejoinder", "--entity-name second");
-    own.run(&user);
+    run(&own, &user);
     for command in others {
-        own.run(&command.replace("User:rejoinder", "User:second"));
+        run(&own, &command.replace("User:rejoinder", "User:second"));
     }
     let dir = tempfile::tempdir().unwrap();
     let second = Cluster {

@@ -90,7 +90,7 @@ impl SystemClock {
     }
 
     fn read(&self) -> Reading {
-        Reading { wall: wall(), monotonic: Millis::try_from(self.start.elapsed().as_millis()).unwrap_or(Millis::MAX) }
+        Reading { wall: wall(), monotonic: self.monotonic_ms() }
     }
 }
 
@@ -113,7 +113,7 @@ impl Clock for SystemClock {
     }
 
     fn monotonic_ms(&self) -> Millis {
-        self.read().monotonic
+        Millis::try_from(self.start.elapsed().as_millis()).unwrap_or(Millis::MAX)
     }
 
     fn is_trusted(&self) -> bool {

@@ -41,15 +41,8 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 /// The services behind what forwards to other processes.
 pub(crate) type Routed = Router<Stack<ForwardingLayer, Identity>>;
 
-/// All services of the one process that there is, with health and reflection; and the one whose old
-/// sessions have to be ended.
-pub(crate) async fn router(inside: Arc<Inside>, admission: Arc<Admission>) -> anyhow::Result<(Routed, Agents)> {
-    let alone = Peers::alone(inside.ingest.log().partitions());
-    router_among(alone, inside, admission).await
-}
-
-/// The same for one process of several.
-pub(crate) async fn router_among(
+/// All services, with health and reflection; and the one whose old sessions have to be ended.
+pub(crate) async fn router(
     peers: Arc<Peers>,
     inside: Arc<Inside>,
     admission: Arc<Admission>,

@@ -26,6 +26,8 @@ pub(crate) struct Inside {
     pub(crate) news: LogNews,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) started_at: i64,
+    /// Those that run here.
+    pub(crate) services: Vec<Service>,
     pub(crate) ingest: Arc<Lanes<Ingest>>,
     pub(crate) threading: Arc<Lanes<Threading>>,
     pub(crate) routing: Arc<Lanes<Routing>>,
@@ -70,6 +72,7 @@ impl Inside {
                 news,
                 clock,
                 started_at,
+                services: over.services.clone(),
                 ingest,
                 threading,
                 routing,
@@ -98,24 +101,9 @@ impl Inside {
         }
     }
 
-    /// Services that run here.
-    pub(crate) fn hosted(&self) -> Vec<Service> {
-        Service::ALL.into_iter().filter(|service| self.status(*service, 0).is_some()).collect()
-    }
-
-    /// Has a lane look whether it is still, or now, to decide.
-    pub(crate) fn wake(&self, service: Service, partition: u16) {
-        match service {
-            Service::Ingest => self.ingest.wake(partition),
-            Service::Threading => self.threading.wake(partition),
-            Service::Routing => self.routing.wake(partition),
-            Service::SlaTimer => self.sla.wake(partition),
-        }
-    }
-
     /// The newest ownership that a lane here has read of a partition.
     pub(crate) fn fold(&self, partition: u16) -> Option<PartitionFold> {
-        let of_lanes = self.hosted().into_iter().filter_map(|service| self.status(service, partition));
+        let of_lanes = self.services.iter().filter_map(|service| self.status(*service, partition));
         of_lanes.map(|status| status.fold).max_by_key(|fold| fold.next_index)
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use hyper_util::rt::TokioIo;
+use rejoinder_forwarding::Peers;
 use rejoinder_ingest::Admission;
 use rejoinder_model::Service;
 use rejoinder_runtime::{Clock, Options as LaneOptions, SystemClock, Workers};
@@ -48,7 +49,8 @@ impl Local {
         let (inside, lanes) = Inside::open(log.clone(), &store, clock, &over)?;
         let workers = Workers::start(lanes, &log).context("cannot start a thread")?;
         let admission = Arc::new(Admission::new(None, &BTreeMap::new(), 0));
-        let (router, _) = grpc::router(Arc::new(inside), admission).await?;
+        let peers = Peers::alone(log.partitions());
+        let (router, _) = grpc::router(peers, Arc::new(inside), admission).await?;
         let (near, far) = tokio::io::duplex(PIPE_BYTES);
         tokio::spawn(router.serve_with_incoming(tokio_stream::once(std::io::Result::Ok(far))));
         let mut near = Some(near);

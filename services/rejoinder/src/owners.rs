@@ -54,7 +54,7 @@ impl LogOwners {
     }
 
     fn seen_of(&self, partition: u16) -> Seen {
-        let here = self.inside.hosted().into_iter().filter_map(|service| self.inside.status(service, partition));
+        let here = self.inside.services.iter().filter_map(|service| self.inside.status(*service, partition));
         let live = here.map(|status| status.phase == Phase::Live).collect();
         let fold = self.inside.fold(partition).unwrap_or_default();
         (live, Service::ALL.map(|service| fold.lane(service).epoch))

@@ -237,8 +237,8 @@ async fn serve_grpc(
 ) -> anyhow::Result<()> {
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let owners = peers.owners().clone();
-    let (router, agents) = grpc::router_among(peers, inside, admission).await?;
+    let (router, agents) = grpc::router(peers, inside, admission).await?;
     // Whoever is first ends them: this, or the first agent who comes.
-    tokio::spawn(agents.end_old_sessions_of(owners));
+    tokio::spawn(agents.end_old_sessions(owners));
     router.serve_with_incoming_shutdown(incoming, until_stopped(stopping)).await.context("gRPC")
 }

@@ -35,20 +35,9 @@ impl OldSessions {
 }
 
 impl Agents {
-    /// Ends the sessions of streams that another process held, in all partitions, which this process owns.
-    /// Once for each epoch; no stream is taken before that.
-    ///
-    /// # Errors
-    /// UNAVAILABLE when a lane cannot decide.
-    pub async fn end_old_sessions(&self) -> Result<(), Status> {
-        for partition in 0..self.lanes.log().partitions() {
-            self.begin(partition).await?;
-        }
-        Ok(())
-    }
-
-    /// Ends them in each partition that comes to this process, for as long as it runs.
-    pub async fn end_old_sessions_of(self, owners: Arc<dyn Owners>) {
+    /// Ends the sessions of streams that another process held, in each partition that comes to this one, for
+    /// as long as it runs.
+    pub async fn end_old_sessions(self, owners: Arc<dyn Owners>) {
         let mut changed = owners.changed();
         loop {
             changed.mark_unchanged();
@@ -77,8 +66,12 @@ impl Agents {
         status.fold.lane(Service::Routing).epoch
     }
 
-    /// Ends the sessions of the epochs before, and says which epoch it is now.
-    pub(crate) async fn begin(&self, partition: u16) -> Result<u64, Status> {
+    /// Ends the sessions of the epochs before, once for each epoch, and says which one it is now. No stream
+    /// is taken before that.
+    ///
+    /// # Errors
+    /// UNAVAILABLE when the lane cannot decide.
+    pub async fn begin(&self, partition: u16) -> Result<u64, Status> {
         let Some(begun) = self.sessions.0.get(usize::from(partition)) else {
             return Err(Status::internal(format!("partition {partition} does not exist")));
         };

@@ -81,8 +81,15 @@ async fn until_live<S: 'static>(lanes: &Lanes<S>) {
 impl House {
     async fn open(log: Arc<MemoryLog>) -> Self {
         let house = Self::take_over(log).await;
-        house.agents.end_old_sessions().await.unwrap();
+        house.begin().await;
         house
+    }
+
+    /// Sessions of the owner before are ended.
+    async fn begin(&self) {
+        for partition in 0..PARTITIONS {
+            self.agents.begin(partition).await.unwrap();
+        }
     }
 
     /// Claims all lanes, whoever has them.
@@ -490,7 +497,7 @@ async fn who_takes_a_partition_over_ends_the_sessions_of_the_owner_before() {
     let second = House::take_over(first.log.clone()).await;
     assert!(second.is_connected("ann").await, "nobody has said yet that the partition is ours");
     let coming = Arc::new(Coming { is_here: AtomicBool::new(false), changed: watch::Sender::new(0) });
-    let ending = tokio::spawn(second.agents.clone().end_old_sessions_of(coming.clone()));
+    let ending = tokio::spawn(second.agents.clone().end_old_sessions(coming.clone()));
     coming.comes();
     let ended = async { while second.is_connected("ann").await || second.is_connected("bob").await {} };
     tokio::time::timeout(SOON, ended).await.expect("without anybody who comes");
@@ -500,7 +507,7 @@ async fn who_takes_a_partition_over_ends_the_sessions_of_the_owner_before() {
     }
     let ann = Desktop::open(&second, "ann", false).await.unwrap();
     coming.comes();
-    second.agents.end_old_sessions().await.unwrap();
+    second.begin().await;
     assert!(second.is_connected("ann").await, "once for each epoch");
     drop(ann);
     ending.abort();

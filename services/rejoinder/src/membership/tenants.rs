@@ -30,12 +30,22 @@ impl Tenants {
         self.inside.tenures.get(&self.service)?.get(usize::from(partition))
     }
 
+    /// Has a lane look whether it is still, or now, to decide.
+    fn wake(&self, partition: u16) {
+        match self.service {
+            Service::Ingest => self.inside.ingest.wake(partition),
+            Service::Threading => self.inside.threading.wake(partition),
+            Service::Routing => self.inside.routing.wake(partition),
+            Service::SlaTimer => self.inside.sla.wake(partition),
+        }
+    }
+
     fn end(&self, partitions: &[u16]) {
         for partition in partitions {
             if let Some(tenure) = self.tenure(*partition) {
                 tenure.end();
             }
-            self.inside.wake(self.service, *partition);
+            self.wake(*partition);
         }
     }
 
@@ -57,7 +67,7 @@ impl rejoinder_event_log_kafka::Tenant for Tenants {
             if let Some(tenure) = self.tenure(*partition) {
                 tenure.confirm(asked_at);
             }
-            self.inside.wake(self.service, *partition);
+            self.wake(*partition);
         }
         if !self.told.swap(true, Ordering::AcqRel) {
             self.inside.unjoined.fetch_sub(1, Ordering::AcqRel);
