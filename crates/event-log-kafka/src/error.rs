@@ -1,6 +1,6 @@
 //! Why a log on Kafka cannot be opened, and the way out.
 
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::connection::ConnectionError;
 use crate::contact::Refusal;
@@ -32,7 +32,7 @@ pub enum OpenError {
         reason: String,
     },
     /// A broker answers that it cannot, or will not.
-    #[error("Kafka at {brokers}: {source}")]
+    #[error("Kafka at {brokers}: {source}{}", way_out(source))]
     Kafka {
         /// As given.
         brokers: String,
@@ -129,4 +129,14 @@ pub enum OpenError {
     /// The system refused a thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] std::io::Error),
+}
+
+/// What whoever began with one broker has to say.
+fn way_out(error: &KafkaError) -> &'static str {
+    if *error == KafkaError::AdminOp(RDKafkaErrorCode::InvalidReplicationFactor) {
+        "; there are fewer brokers than copies are asked for: add brokers, or set `replication` to fewer, 1 is for \
+         development"
+    } else {
+        ""
+    }
 }
